@@ -1,0 +1,8 @@
+"""`python -m dlrun` is the same as the console script `dlrun`."""
+
+import sys
+
+from dlrun.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

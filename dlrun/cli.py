@@ -1,0 +1,169 @@
+"""The command line: `dlrun [key=value ...]` trains, `dlrun VERB ...` reads what was trained.
+
+Nothing here imports torch before a config has been checked.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+
+from dlrun import __version__, schema
+from dlrun.errors import RunError, UserError
+
+VERBS = {
+    "list": "models, data sets, experiments, or the runs in a folder",
+    "show": "the layers, shapes, parameters and FLOPs of model=... data=...",
+    "eval": "the test metrics of a finished run's best weights",
+    "resume": "goes on with an interrupted run or sweep",
+    "report": "a table and curves over several runs or a sweep",
+    "doctor": "checks versions, devices and data, and trains for a moment",
+}
+
+WELCOME = f"""dlrun {__version__}: trains, compares and shows the models of a deep-learning course.
+
+try     dlrun doctor                         is everything in place?
+        dlrun model=resnet data=digits       a first image classifier, in seconds, without a download
+        dlrun -m model=mlp,cnn seed=0,1      four runs and one report
+
+train   dlrun [key=value ...]                -m: one job for each combination of listed values
+verbs   {chr(10).join(f"{' ' * 8 if i else ''}dlrun {verb:<31}{text}" for i, (verb, text) in enumerate(VERBS.items()))}
+help    dlrun --help                         all groups and options"""
+
+HELP = """usage: dlrun [-m] [--config-dir DIR] [--cfg job] [key=value ...]
+       dlrun VERB ...
+
+examples
+  dlrun model=resnet data=mnist                    train a model on a data set
+  dlrun data=digits trainer.epochs=20 optimizer=sgd optimizer.lr=0.05
+  dlrun model=torchvision model.arch=mobilenet_v2 data=imagefolder data.root=photos
+  dlrun experiment=resnet_mnist device=cuda device.precision=bf16
+  dlrun -m model=mlp,cnn optimizer.lr=0.1,0.01 seed='range(0,3)' sweep.jobs=2
+  dlrun report multirun/2026-01-31_12-00-00-ab12   compare what the sweep has trained
+
+flags
+  -m, --multirun      one job for each combination of comma-separated values
+  --config-dir DIR    more config groups, in your own folder DIR/model/*.yaml and so on
+  --cfg job           print the composed config and stop (any other flag of Hydra works too)
+  --version, --help
+
+verbs
+{verbs}
+
+groups (choose with group=option, change one value with group.key=value)
+{groups}
+
+keys of the run: seed, outputs, folder; every other key stands in its group: dlrun --cfg job"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 failed, 2 wrong usage, 128 + signal."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _dispatch(words)
+    except (UserError, RunError) as error:
+        for line in str(error).splitlines():
+            print(f"dlrun: error: {line}", file=sys.stderr)
+        if os.environ.get("DLRUN_DEBUG") == "1":
+            traceback.print_exc()
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        return 128 + getattr(error, "number", 2)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        print(WELCOME)
+        return 0
+    if "-sc" in words or "--shell-completion" in words:
+        return _complete(words)
+    first, rest = words[0], words[1:]
+    if first in VERBS:
+        return importlib.import_module(f"dlrun.commands.{first}").main(rest)
+    if "--version" in words:
+        print(f"dlrun {__version__}")
+        return 0
+    if "--help" in words or "-h" in words:
+        print(_help())
+        return 0
+    if "=" not in first and first[0] not in "-~+" and (near := schema.suggest(first, VERBS)):
+        raise UserError(f"unknown verb {first!r}{near} (verbs: {', '.join(VERBS)})")
+    return _train(words)
+
+
+def _train(words: list[str]) -> int:
+    from dlrun import compose, config
+
+    flags, config_dirs, overrides = _split(words)
+    if flags - {"-m", "--multirun"}:
+        compose.tree(overrides, config_dirs)
+        return _hydra(words)
+    if flags:
+        from dlrun import sweep
+
+        return sweep.start(overrides, config_dirs)
+    checked = config.parse(compose.tree(overrides, config_dirs))
+
+    from dlrun.run import run
+
+    run(checked, words)
+    return 0
+
+
+def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:
+    """Flags, config folders and overrides of a training command."""
+    flags, config_dirs, overrides = set(), [], []
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            folder = value if equals else next(remaining, None)
+            if folder is None:
+                raise UserError("--config-dir: needs a folder")
+            config_dirs.append(folder)
+        elif word in ("--cfg", "-c", "--info", "-i", "--package", "-p"):
+            flags.add(word)
+            next(remaining, None)
+        elif word.startswith("-"):
+            flags.add(word)
+        else:
+            overrides.append(word)
+    return flags, config_dirs, overrides
+
+
+def _hydra(words: list[str]) -> int:
+    """Hydra's own inspection flags (--cfg, --info, --resolve, ...), which train nothing."""
+    import hydra
+
+    from dlrun import compose
+
+    sys.argv = ["dlrun", *words]
+    hydra.main(config_path=str(compose.conf_folder()), config_name="config", **compose.VERSION_BASE)(lambda _: None)()
+    return 0
+
+
+def _complete(words: list[str]) -> int:
+    """Tab completion: verbs are ours, groups and keys are Hydra's."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    if "query=bash" in words and len(typed) <= 2 and "=" not in line and not line.endswith(f"{typed[-1]} " if len(typed) == 2 else "\0"):
+        stem = typed[1] if len(typed) == 2 else ""
+        for verb in VERBS:
+            if verb.startswith(stem):
+                print(verb, end=" ")
+    if len(typed) > 1 and typed[1] in VERBS:
+        os.environ["COMP_LINE"] = line.replace(f" {typed[1]}", "", 1)
+        os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+    return _hydra(words)
+
+
+def _help() -> str:
+    from dlrun import compose
+
+    verbs = "\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items())
+    groups = "\n".join(f"  {group:<11}{', '.join(options)}" for group, options in compose.groups([]).items())
+    return HELP.format(verbs=verbs, groups=groups)

@@ -1,0 +1,212 @@
+"""The typed schema of a run's config: every mistake is found here, before data or device is touched.
+
+A composed config is a plain tree. `parse` checks the whole of it, then reports everything at
+once, each mistake on a line of its own with the full key, what was found and what is allowed.
+"""
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dlrun import registry, schema
+from dlrun.data.spec import FILLED
+from dlrun.errors import UserError
+from dlrun.schema import NonNegativeInt, PositiveFloat, PositiveInt, ProperFraction, Seed
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How long and how to train; conf/trainer/default.yaml gives meanings, units and defaults."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    eval_batch_size: PositiveInt | None
+    drop_last: bool
+    accumulate: PositiveInt
+    clip_grad_norm: PositiveFloat | None
+    ema_decay: ProperFraction | None
+    warmup_steps: NonNegativeInt
+    patience: PositiveInt | None
+    limit_batches: PositiveInt | None
+    overfit_one_batch: bool
+    profile_steps: NonNegativeInt
+    log_every: PositiveInt
+    eval_every: PositiveInt
+    save_every: PositiveInt
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where and in which number format; conf/device/auto.yaml."""
+
+    name: Literal["auto", "cpu", "cuda", "mps"]
+    index: NonNegativeInt
+    precision: Literal["fp32", "tf32", "bf16", "fp16"]
+    channels_last: bool
+    compile: bool
+    residency: Literal["auto", "device", "workers"]
+    resident_limit_mb: NonNegativeInt
+    workers: NonNegativeInt
+    threads: PositiveInt | None
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class Logger:
+    """What a run writes beside numbers and checkpoints; conf/logger/default.yaml."""
+
+    tensorboard: bool
+    pictures: bool
+    graph: bool
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How `dlrun -m` runs its jobs; conf/sweep/default.yaml."""
+
+    folder: str | None
+    jobs: PositiveInt
+    timeout_minutes: PositiveFloat | None
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. `model`, `data`, `task`, `optimizer` and `scheduler` hold a registered `name` and its keys."""
+
+    model: dict[str, Any]
+    data: dict[str, Any]
+    task: dict[str, Any]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    trainer: Trainer
+    device: Device
+    logger: Logger
+    sweep: Sweep
+    seed: Seed
+    outputs: str
+    folder: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers, as config.yaml keeps them."""
+        return dataclasses.asdict(self)
+
+
+def parse(tree: dict[str, Any]) -> Config:
+    """Checks a composed config. **Raises:** `UserError` with one line for each mistake."""
+    problems = _targets(tree)
+    if problems:
+        raise UserError("\n".join(problems))
+    values: dict[str, Any] = {}
+    hints = typing.get_type_hints(Config, include_extras=True)
+    problems += _unknown_keys("", tree, list(hints))
+    for name, annotation in hints.items():
+        if name not in tree:
+            problems.append(f"{name}: is missing")
+        elif name in registry.REGISTRIES:
+            values[name] = _check_registered(name, tree[name], problems)
+        elif dataclasses.is_dataclass(annotation):
+            values[name] = _check_section(name, tree[name], annotation, problems)
+        else:
+            values[name] = _check_value(name, tree[name], annotation, problems)
+    problems = problems or _check_together(values)
+    if problems:
+        raise UserError("\n".join(problems))
+    return Config(**values)
+
+
+def _targets(tree: Any, path: str = "") -> list[str]:
+    """Keys by which other tools let a config call code; dlrun never does."""
+    if isinstance(tree, list):
+        return [p for position, value in enumerate(tree) for p in _targets(value, f"{path}[{position}]")]
+    if not isinstance(tree, dict):
+        return []
+    found = []
+    for key, value in tree.items():
+        full = f"{path}.{key}" if path else str(key)
+        if str(key).startswith("_") and str(key).endswith("_"):
+            found.append(f"{full}: a config names registered things and runs no code; remove this key and write `name:`")
+        found += _targets(value, full)
+    return found
+
+
+def _unknown_keys(section: str, tree: dict[str, Any], known: list[str]) -> list[str]:
+    prefix = f"{section}." if section else ""
+    problems = []
+    for key in tree:
+        if key in known:
+            continue
+        elsewhere = _other_owners(section, key)
+        hint = schema.suggest(str(key), known) or (f"; it is a key of {elsewhere}" if elsewhere else "")
+        allowed = ", ".join(known) if known else "none"
+        problems.append(f"{prefix}{key}: unknown key{hint} ({section or 'top-level'} keys: {allowed})")
+    return problems
+
+
+def _other_owners(section: str, key: str) -> str:
+    group = registry.REGISTRIES.get(section)
+    names = group.names() if group else []
+    return ", ".join(f"{section}={name}" for name in names if group and key in group.describe(name).parameters)
+
+
+def _check_registered(group: str, tree: Any, problems: list[str]) -> dict[str, Any]:
+    if not isinstance(tree, dict) or "name" not in tree:
+        problems.append(f"{group}: is missing; choose one with {group}=NAME ({', '.join(registry.REGISTRIES[group].names())})")
+        return {}
+    name = tree["name"]
+    if group == "task" and name == "auto":
+        problems += _unknown_keys("task", tree, ["name"])
+        return dict(tree)
+    try:
+        parameters = registry.REGISTRIES[group].describe(name).parameters
+    except UserError as error:
+        problems.append(f"{group}.name: {error}")
+        return {}
+    problems += _unknown_keys(group, tree, ["name", *parameters])
+    checked = {"name": name}
+    for key, parameter in parameters.items():
+        value = tree.get(key, None if parameter.default is schema.REQUIRED else parameter.default)
+        if value is None and group in ("model", "task") and key in FILLED:
+            checked[key] = None
+        elif key == "spec" and group == "task":
+            continue
+        elif value is None and parameter.default is schema.REQUIRED and key not in tree:
+            problems.append(f"{group}.{key}: is missing; write {group}.{key}=VALUE")
+        else:
+            checked[key] = _check_value(f"{group}.{key}", value, parameter.annotation, problems)
+    return checked
+
+
+def _check_section(name: str, tree: Any, kind: type, problems: list[str]) -> Any:
+    if not isinstance(tree, dict):
+        problems.append(f"{name}: must be a group of keys, found {tree!r}")
+        return None
+    hints = typing.get_type_hints(kind, include_extras=True)
+    before = len(problems)
+    problems += _unknown_keys(name, tree, list(hints))
+    problems += [f"{name}.{key}: is missing" for key in hints if key not in tree]
+    values = {key: _check_value(f"{name}.{key}", tree[key], hint, problems) for key, hint in hints.items() if key in tree}
+    return kind(**values) if len(problems) == before else None
+
+
+def _check_value(key: str, value: Any, annotation: Any, problems: list[str]) -> Any:
+    try:
+        return schema.check(value, annotation)
+    except ValueError as error:
+        problems.append(f"{key}: {error}")
+        return None
+
+
+def _check_together(values: dict[str, Any]) -> list[str]:
+    """Keys that are right one by one and wrong together."""
+    trainer, device = values["trainer"], values["device"]
+    problems = []
+    if device.name == "cpu" and device.precision in ("tf32", "fp16"):
+        problems.append(f"device.precision: {device.precision} does not work on cpu; use fp32 or bf16")
+    if device.name == "mps" and device.precision == "tf32":
+        problems.append("device.precision: tf32 needs a CUDA GPU; on mps use fp32, bf16 or fp16")
+    if trainer.warmup_steps and values["scheduler"].get("name") == "onecycle":
+        problems.append("trainer.warmup_steps: scheduler=onecycle warms up by itself (pct_start); set warmup_steps=0")
+    if device.workers and device.residency == "device":
+        problems.append("device.workers: residency=device reads no files in workers; set workers=0 or residency=workers")
+    return problems

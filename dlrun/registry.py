@@ -1,0 +1,149 @@
+"""The registries: every name that a config may use, and what it stands for.
+
+A name maps to `module:attribute`, imported on first use, so that a run pays only for what it
+names and a config from a stranger can run nothing but what is listed here. Plug-ins add to
+the same tables with a decorator:
+
+    @MODELS.register("mine")
+    class Mine(torch.nn.Module): ...
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import sys
+from typing import Any
+
+from dlrun import schema
+from dlrun.errors import UserError
+
+
+class Registry:
+    """Names of one kind (`model`, `data`, ...) and the classes or functions behind them."""
+
+    def __init__(self, kind: str, targets: dict[str, str]):
+        self.kind = kind
+        self._targets: dict[str, Any] = dict(targets)
+
+    def names(self) -> list[str]:
+        return sorted(self._targets)
+
+    def plugin_names(self) -> list[str]:
+        return sorted(name for name, target in self._targets.items() if not isinstance(target, str))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets
+
+    def register(self, name: str):
+        """Decorator for plug-ins. **Raises:** `UserError` if the name is taken."""
+
+        def add(thing):
+            if name in self._targets:
+                raise UserError(f"{self.kind} {name!r} is already registered; choose another name")
+            self._targets[name] = thing
+            return thing
+
+        return add
+
+    def get(self, name: str) -> Any:
+        """The class or function behind `name`. **Raises:** `UserError` with the nearest and all names."""
+        target = self._find(name)
+        if isinstance(target, str):
+            module, _, attribute = target.partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        return target
+
+    def describe(self, name: str) -> schema.Description:
+        """Doc, parameters and class attributes; built-in names are read without importing torch."""
+        target = self._find(name)
+        return schema.describe_source(target) if isinstance(target, str) else schema.describe_object(target)
+
+    def _find(self, name: str) -> Any:
+        if name not in self._targets:
+            raise UserError(f"unknown {self.kind} {name!r}{schema.suggest(name, self.names())} ({self.kind} names: {', '.join(self.names())})")
+        return self._targets[name]
+
+
+MODELS = Registry(
+    "model",
+    {
+        "mlp": "dlrun.models.mlp:MLP",
+        "cnn": "dlrun.models.cnn:CNN",
+        "googlenet_mini": "dlrun.models.googlenet_mini:GoogLeNetMini",
+        "resnet": "dlrun.models.resnet:ResNet",
+        "torchvision": "dlrun.models.zoo:TorchvisionClassifier",
+    },
+)
+DATA = Registry(
+    "data",
+    {
+        "digits": "dlrun.data.digits:Digits",
+        "mnist": "dlrun.data.mnist:MNIST",
+        "fashion_mnist": "dlrun.data.mnist:FashionMNIST",
+        "cifar10": "dlrun.data.cifar:CIFAR10",
+        "cifar100": "dlrun.data.cifar:CIFAR100",
+        "imagefolder": "dlrun.data.imagefolder:ImageFolder",
+        "synthetic": "dlrun.data.synthetic:Synthetic",
+    },
+)
+TASKS = Registry("task", {"multiclass": "dlrun.tasks.multiclass:Multiclass"})
+OPTIMIZERS = Registry(
+    "optimizer",
+    {
+        "sgd": "dlrun.optimizers:sgd",
+        "adam": "dlrun.optimizers:adam",
+        "adamw": "dlrun.optimizers:adamw",
+        "rmsprop": "dlrun.optimizers:rmsprop",
+    },
+)
+SCHEDULERS = Registry(
+    "scheduler",
+    {
+        "none": "dlrun.schedulers:none",
+        "step": "dlrun.schedulers:step",
+        "cosine": "dlrun.schedulers:cosine",
+        "onecycle": "dlrun.schedulers:onecycle",
+        "plateau": "dlrun.schedulers:plateau",
+    },
+)
+
+# The config groups whose `name` picks a registered thing.
+REGISTRIES = {registry.kind: registry for registry in (MODELS, DATA, TASKS, OPTIMIZERS, SCHEDULERS)}
+
+_loaded_plugins: set[str] = set()
+
+
+def load_plugins() -> None:
+    """Imports the files of `DLRUN_PLUGINS` (split as PATH is) and installed `dlrun.plugins` entry points.
+
+    **Raises:** `UserError` naming the file and the reason if one cannot be imported.
+    """
+    for path in filter(None, os.environ.get("DLRUN_PLUGINS", "").split(os.pathsep)):
+        _import_file(path)
+    for entry in importlib.metadata.entry_points(group="dlrun.plugins"):
+        if entry.value not in _loaded_plugins:
+            _loaded_plugins.add(entry.value)
+            entry.load()
+
+
+def _import_file(path: str) -> None:
+    resolved = pathlib.Path(path).resolve()
+    if str(resolved) in _loaded_plugins:
+        return
+    if not resolved.is_file():
+        raise UserError(f"DLRUN_PLUGINS: no file {path}")
+    module_name = f"dlrun_plugin_{resolved.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, resolved)
+    if spec is None or spec.loader is None:
+        raise UserError(f"DLRUN_PLUGINS: {path} is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    _loaded_plugins.add(str(resolved))
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"DLRUN_PLUGINS: {path} cannot be imported: {type(error).__name__}: {error}") from error
