@@ -1,0 +1,145 @@
+"""Batches of a part: the order of the samples is a function of (seed, epoch) alone.
+
+Two roads give the same values. `TensorLoader` keeps the whole part on the training device and
+takes a batch by index; `WorkerLoader` reads samples in DataLoader workers. A position in
+training is therefore (epoch, batch), and the number of workers changes nothing.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dlrun.data.parts import Part, TensorPart
+
+Prepare = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a model (`model(*batch.inputs)`) and a task get.
+
+    `target` is (B, ...), `index` (B,) holds the positions of the samples in their part.
+    """
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    index: Tensor
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+
+class Loader:
+    """Cuts a part into batches; a subclass says where the values come from.
+
+    `prepare` turns the raw inputs of a batch into what the model takes (scaling, view).
+    `limit` caps the batches of an epoch. An epoch can start at any batch.
+    """
+
+    def __init__(
+        self,
+        num_examples: int,
+        prepare: Prepare,
+        device: torch.device,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        limit: int | None = None,
+    ):
+        self.num_examples, self.prepare, self.device = num_examples, prepare, device
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        batches = num_examples // batch_size if drop_last else -(-num_examples // batch_size)
+        self.num_batches = min(batches, limit) if limit is not None else batches
+
+    def order(self, epoch: int) -> Tensor:
+        """The order (N,) of the samples in `epoch`."""
+        if not self.shuffle:
+            return torch.arange(self.num_examples)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        return torch.randperm(self.num_examples, generator=generator)
+
+    def num_in(self, first: int, last: int) -> int:
+        """How many examples the batches `first` up to, and without, `last` of an epoch hold."""
+        return min(last * self.batch_size, self.num_examples) - first * self.batch_size
+
+    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from position `start` on."""
+        raise NotImplementedError
+
+
+class TensorLoader(Loader):
+    """Batches by index from tensors that live on the training device."""
+
+    def __init__(self, part: TensorPart, prepare: Prepare, device: torch.device, **options):
+        super().__init__(len(part), prepare, device, **options)
+        self.inputs = tuple(value.to(device) for value in part.inputs)
+        self.target = part.target.to(device)
+
+    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        order = self.order(epoch).to(self.device)
+        for batch in range(start, self.num_batches):
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            inputs = tuple(value.index_select(0, index) for value in self.inputs)
+            yield Batch(self.prepare(inputs), self.target.index_select(0, index), index)
+
+
+class WorkerLoader(Loader):
+    """Batches whose samples are read one by one, in this process or in `workers` others."""
+
+    def __init__(self, part: Part, prepare: Prepare, device: torch.device, *, workers: int = 0, **options):
+        super().__init__(len(part), prepare, device, **options)
+        self.target = part.target.to(device)
+        self.schedule = _Schedule(self)
+        self.source = DataLoader(
+            _Samples(part),
+            batch_sampler=self.schedule,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_signals_to_parent,
+        )
+
+    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        self.schedule.epoch, self.schedule.start = epoch, start
+        for index, *raw in self.source:
+            inputs = tuple(value.to(self.device, non_blocking=True) for value in raw)
+            index = index.to(self.device, non_blocking=True)
+            yield Batch(self.prepare(inputs), self.target.index_select(0, index), index)
+
+
+class _Schedule(Sampler[list[int]]):
+    """Index lists of the current epoch; drawn in the parent, so persistent workers follow it."""
+
+    def __init__(self, loader: Loader):
+        self.loader, self.epoch, self.start = loader, 0, 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, size = self.loader.order(self.epoch).tolist(), self.loader.batch_size
+        for batch in range(self.start, self.loader.num_batches):
+            yield order[batch * size : (batch + 1) * size]
+
+    def __len__(self) -> int:
+        return self.loader.num_batches - self.start
+
+
+class _Samples(Dataset):
+    def __init__(self, part: Part):
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, index: int) -> tuple:
+        return index, *self.part.read(index)
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    # A forked worker inherits the handlers of the run; only the parent may save and stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

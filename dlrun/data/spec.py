@@ -1,0 +1,48 @@
+"""What a data set offers, as one plain record; models, views and tasks are chosen from it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The offer of a data set. A size that does not apply is `None`.
+
+    A model's keyword that is `null` in its config and stands here is filled from here, by name.
+
+    **Fields:**
+
+    - `kind`: what one input is: `features` (B, F), `image` (B, C, H, W), `series` (B, T, F),
+      `tokens` (B, T) with lengths, `graph`.
+    - `target`: what is to be learned: `class`, `value`, `step_class`, `node_class`, ...
+    - `in_features`: F of `features` and `series`.
+    - `in_channels`: C of `image`.
+    - `image_size`: (H, W) of `image`, in pixels.
+    - `out_features`: number of classes or values; 1 for a binary logit.
+    - `class_names`: one name a class, in the order of the indices.
+    - `mean`, `std`: of each channel (or feature), on inputs scaled to 0..1; applied to every batch.
+    """
+
+    kind: str
+    target: str
+    in_features: int | None = None
+    in_channels: int | None = None
+    image_size: tuple[int, int] | None = None
+    out_features: int | None = None
+    class_names: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a run folder keeps them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "DataSpec":
+        """The inverse of `to_dict`, also after a trip through JSON (lists become tuples)."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+# Names that a model's null keyword may be filled from.
+FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {"kind", "target", "mean", "std"}

@@ -1,0 +1,111 @@
+"""Everything that training changes, in one record: a checkpoint is exactly this."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+@dataclass
+class State:
+    """The moving parts of a run.
+
+    **Fields:**
+
+    - `scaler`: the gradient scaler of fp16; disabled, it changes nothing.
+    - `scheduler`, `warmup`: learning-rate schedules, or None.
+    - `ema`: the running average of the weights, or None.
+    - `epoch`: finished epochs; `batch`: batches done in the current one; `step`: optimizer steps in all.
+    - `lr`: the learning rate of the last step.
+    - `sums`: running sums of the current epoch, on the device.
+    - `best_value`, `best_epoch`: of the watched metric.
+    - `history`: one row of metrics for each finished epoch.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    scheduler: Any = None
+    warmup: Any = None
+    ema: AveragedModel | None = None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    lr: float = 0.0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    best_value: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The weights that are evaluated and kept: the average where there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def to_tree(self) -> dict[str, Any]:
+        """Plain containers, numbers and tensors, random generators included."""
+        parts = {name: getattr(self, name) for name in _STATEFUL}
+        counters = {name: getattr(self, name) for name in _PLAIN}
+        return {
+            "parts": {name: part.state_dict() for name, part in parts.items() if part is not None},
+            "counters": counters,
+            "random": _random_state(),
+        }
+
+    def load_tree(self, tree: dict[str, Any]) -> None:
+        """Restores `to_tree`'s value; the random generators last, right before training goes on.
+
+        **Raises:** `ValueError` naming the part that only one side has.
+        """
+        ours = {name for name in _STATEFUL if getattr(self, name) is not None}
+        if different := ours ^ set(tree["parts"]):
+            raise ValueError(f"the checkpoint and this run differ in {', '.join(sorted(different))}")
+        if missing := set(_PLAIN) ^ set(tree["counters"]):
+            raise ValueError(f"the checkpoint and this run differ in {', '.join(sorted(missing))}")
+        for name in ours:
+            getattr(self, name).load_state_dict(tree["parts"][name])
+        for name, value in tree["counters"].items():
+            setattr(self, name, value)
+        device = next(self.model.parameters()).device
+        self.sums = {name: value.to(device) for name, value in self.sums.items()}
+        _restore_random_state(tree["random"])
+
+
+_STATEFUL = ("model", "optimizer", "scheduler", "warmup", "scaler", "ema")
+_PLAIN = ("epoch", "batch", "step", "lr", "sums", "best_value", "best_epoch", "history")
+
+
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of `model`'s weights and buffers."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the generators of Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator is what user code draws from
+    torch.manual_seed(seed)
+
+
+def _random_state() -> dict[str, Any]:
+    name, keys, position, has_gauss, cached = numpy.random.get_state()  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype("int64")), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _restore_random_state(tree: dict[str, Any]) -> None:
+    random.setstate(tree["python"])
+    name, keys, position, has_gauss, cached = tree["numpy"]
+    numpy.random.set_state((name, keys.numpy().astype("uint32"), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(tree["torch"])
+    if torch.cuda.is_available() and tree["cuda"]:
+        torch.cuda.set_rng_state_all(tree["cuda"])

@@ -1,0 +1,1 @@
+"""Tasks: loss, prediction, metrics and pictures of one kind of problem."""

@@ -1,0 +1,82 @@
+"""One class of many: softmax and cross-entropy (notes, chapter 8)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlrun.data.spec import DataSpec
+from dlrun.schema import ProperFraction
+
+
+class Multiclass:
+    """Cross-entropy on logits (B, K) against class indices (B,)."""
+
+    target: str = "class"
+    watch: str = "accuracy"
+    mode: str = "max"
+
+    def __init__(self, spec: DataSpec, *, label_smoothing: ProperFraction = 0.0):
+        self.label_smoothing = label_smoothing
+        self.class_names = spec.class_names or tuple(str(k) for k in range(spec.out_features or 0))
+
+    def loss(self, output: Tensor, batch: Any) -> Tensor:
+        """The mean cross-entropy in float32, whatever format the logits came in."""
+        return F.cross_entropy(output.float(), batch.target, label_smoothing=self.label_smoothing)
+
+    def predict(self, output: Tensor) -> Tensor:
+        """Probabilities (B, K)."""
+        return output.float().softmax(dim=1)
+
+    def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
+        """The number of correct predictions."""
+        return {"correct": (output.detach().argmax(dim=1) == batch.target).sum()}
+
+    def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
+        """Accuracy, a fraction."""
+        return {"accuracy": sums["correct"] / examples}
+
+    def confusion(self, output: Tensor, target: Tensor) -> Tensor:
+        """Counts (K, K): row the true class, column the predicted one."""
+        classes = len(self.class_names)
+        return torch.bincount(target * classes + output.argmax(dim=1), minlength=classes**2).reshape(classes, classes)
+
+    def report(self, output: Tensor, target: Tensor) -> dict[str, float]:
+        """Precision, recall and F1 score, each the plain mean over the classes that occur.
+
+        A class that was never predicted has precision 0, as in scikit-learn's macro average.
+        """
+        matrix = self.confusion(output, target).double()
+        hits, true, predicted = matrix.diagonal(), matrix.sum(dim=1), matrix.sum(dim=0)
+        occurs = (true + predicted) > 0
+        precision = (hits / predicted.clamp(min=1))[occurs]
+        recall = (hits / true.clamp(min=1))[occurs]
+        f1 = 2 * precision * recall / (precision + recall).clamp(min=1e-300)
+        return {
+            "precision_macro": precision.mean().item(),
+            "recall_macro": recall.mean().item(),
+            "f1_macro": f1.mean().item(),
+        }
+
+    def pictures(self, output: Tensor, target: Tensor, read: Callable[[int], tuple[Tensor, ...]] | None) -> dict[str, Any]:
+        """Figures by name; `read(i)` gives the raw inputs of sample i, None where they are no images."""
+        from dlrun.plots import classes, images
+
+        matrix = self.confusion(output, target)
+        figures = {
+            "confusion_matrix": classes.confusion_matrix(matrix.numpy(), self.class_names),
+            "per_class_accuracy": classes.per_class_accuracy(matrix.numpy(), self.class_names),
+        }
+        if read is not None:
+            shown = torch.linspace(0, len(target) - 1, min(25, len(target))).long()
+            probability, guess = self.predict(output[shown]).max(dim=1)
+            pixels = torch.stack([read(int(index))[0] for index in shown]).float() / 255
+            figures["predictions"] = images.predictions_grid(
+                pixels,
+                [self.class_names[k] for k in target[shown].tolist()],
+                [self.class_names[k] for k in guess.tolist()],
+                probability.tolist(),
+            )
+        return figures
