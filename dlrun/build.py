@@ -1,0 +1,205 @@
+"""The pieces of a run, built from its config: `run`, `eval` and `show` share them."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from dlrun import schedulers
+from dlrun.config import Config
+from dlrun.data import views
+from dlrun.data.loading import Loader, Prepare, TensorLoader, WorkerLoader
+from dlrun.data.parts import Part, TensorPart
+from dlrun.data.spec import FILLED, DataSpec
+from dlrun.engine import device as devices
+from dlrun.engine.state import State, averaged
+from dlrun.errors import UserError
+from dlrun.registry import DATA, MODELS, OPTIMIZERS, SCHEDULERS, TASKS
+
+
+@contextlib.contextmanager
+def blaming(key: str) -> Iterator[None]:
+    """A `ValueError` inside becomes a `UserError` that starts with the config key at fault."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from error
+
+
+def device(config: Config) -> torch.device:
+    """The chosen device, with torch's switches set. **Raises:** `UserError` that lists what is there."""
+    options = config.device
+    with blaming("device"):
+        chosen = devices.choose(options.name, options.index)
+        devices.check_precision(options.precision, chosen)
+    devices.configure(options.precision, options.threads, options.deterministic)
+    return chosen
+
+
+def data(config: Config) -> Any:
+    """The data set, not yet loaded."""
+    with blaming(f"data={config.data['name']}"):
+        return DATA.get(config.data["name"])(**_keys(config.data))
+
+
+def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:
+    """The data as the model takes it: (what it then offers, how a batch becomes it).
+
+    **Raises:** `UserError`: what the model needs, what the data gives, which data sets fit.
+    """
+    name = config.model["name"]
+    accepts = MODELS.describe(name).attributes.get("accepts") or (spec.kind,)
+    fitting = [other for other in DATA.names() if views.fits(DATA.describe(other).attributes.get("kind", ""), accepts)]
+    try:
+        seen, chosen = views.as_kind(spec, accepts, fitting)
+    except UserError as error:
+        raise UserError(f"model={name} data={config.data['name']}: {error}") from None
+    return seen, views.prepare(spec, chosen)
+
+
+def model(config: Config, spec: DataSpec) -> nn.Module:
+    """The model, its null keys filled from `spec` by name."""
+    name = config.model["name"]
+    with blaming(f"model={name}"):
+        return MODELS.get(name)(**filled(config.model, "model", spec, config.data["name"]))
+
+
+def task(config: Config, spec: DataSpec) -> Any:
+    """The task that the config names, or the one that the data's target asks for."""
+    name = config.task["name"]
+    if name == "auto":
+        fitting = [task for task in TASKS.names() if TASKS.describe(task).attributes["target"] == spec.target]
+        if not fitting:
+            raise UserError(f"data={config.data['name']}: no task learns its target {spec.target!r}")
+        return TASKS.get(fitting[0])(spec)
+    wants = TASKS.describe(name).attributes.get("target", spec.target)
+    if wants != spec.target:
+        raise UserError(f"task={name}: learns a target of kind {wants!r}, data={config.data['name']} gives {spec.target!r}")
+    with blaming(f"task={name}"):
+        return TASKS.get(name)(spec, **_keys(config.task))
+
+
+def optimizer(config: Config, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer over all parameters that learn."""
+    with blaming(f"optimizer={config.optimizer['name']}"):
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        return OPTIMIZERS.get(config.optimizer["name"])(learning, **_keys(config.optimizer))
+
+
+def scheduler(config: Config, optimizer: torch.optim.Optimizer, num_batches: int, watch_mode: str) -> Any:
+    """The learning-rate schedule over the whole run, or None."""
+    steps_per_epoch = math.ceil(num_batches / config.trainer.accumulate)
+    total_steps = steps_per_epoch * config.trainer.epochs
+    with blaming(f"scheduler={config.scheduler['name']}"):
+        make = SCHEDULERS.get(config.scheduler["name"])
+        return make(optimizer, total_steps, steps_per_epoch, watch_mode, **_keys(config.scheduler))
+
+
+def state(config: Config, model: nn.Module, device: torch.device, num_batches: int, watch_mode: str) -> State:
+    """The moving parts of a run at its start."""
+    trainer = config.trainer
+    chosen = optimizer(config, model.parameters())
+    schedule = scheduler(config, chosen, num_batches, watch_mode)
+    if config.device.compile:
+        model.compile()
+    return State(
+        model,
+        chosen,
+        devices.gradient_scaler(config.device.precision, device),
+        schedule,
+        warmup=schedulers.warmup(chosen, trainer.warmup_steps) if trainer.warmup_steps else None,
+        ema=averaged(model, trainer.ema_decay) if trainer.ema_decay is not None else None,
+    )
+
+
+def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | None, part: Part) -> None:
+    """Finds out before training what would go wrong in it.
+
+    **Raises:** `UserError` if the model cannot take an example of the data, a batch of one
+    meets a batch norm, or there is nothing to watch.
+    """
+    name = f"model={config.model['name']}"
+    if config.trainer.patience is not None and val is None:
+        raise UserError("trainer.patience: there is no val part to watch; set data.val_fraction above 0")
+    has_batch_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if has_batch_norm and train.num_in(train.num_batches - 1, train.num_batches) == 1:
+        raise UserError(
+            f"trainer.batch_size: the last batch of {train.num_examples} examples holds one, and a batch norm of {name} "
+            "needs two; use trainer.drop_last=true or another batch size"
+        )
+    raw = tuple(value.unsqueeze(0).to(train.device) for value in part.read(0))
+    inputs = train.prepare(raw)
+    try:
+        with torch.inference_mode():
+            model.eval()(*inputs)
+    except (RuntimeError, ValueError) as error:
+        shape = tuple(inputs[0].shape[1:])
+        raise UserError(f"{name}: cannot take an input of shape {shape}: {str(error).splitlines()[0]}") from error
+
+
+def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: torch.device) -> dict[str, Loader]:
+    """A loader a part; `train` is shuffled by the run's seed.
+
+    **Raises:** `UserError` if a part gives no batch at all.
+    """
+    trainer = config.trainer
+    evaluation_size = trainer.eval_batch_size or 4 * trainer.batch_size
+    if trainer.overfit_one_batch:
+        first = parts["train"].subset(torch.arange(min(trainer.batch_size, len(parts["train"]))))
+        parts = dict.fromkeys(parts, first)
+    made = {}
+    for name, part in parts.items():
+        is_train = name == "train"
+        made[name] = loader(
+            config,
+            part,
+            prepare,
+            device,
+            batch_size=trainer.batch_size if is_train else evaluation_size,
+            shuffle=is_train and not trainer.overfit_one_batch,
+            seed=config.seed,
+            drop_last=is_train and trainer.drop_last,
+            limit=trainer.limit_batches,
+        )
+    if made["train"].num_batches == 0:
+        raise UserError(
+            f"trainer.batch_size: {trainer.batch_size} is more than the {len(parts['train'])} training examples, and "
+            f"drop_last leaves no batch; use trainer.batch_size={max(1, len(parts['train']))} or trainer.drop_last=false"
+        )
+    return made
+
+
+def loader(config: Config, part: Part, prepare: Prepare, device: torch.device, **options: Any) -> Loader:
+    """One part on the road that `device.residency` asks for."""
+    options_ = config.device
+    fits = part.nbytes() <= options_.resident_limit_mb * 2**20
+    resident = options_.residency == "device" or (options_.residency == "auto" and fits and not options_.workers)
+    if resident:
+        return TensorLoader(_in_memory(part), prepare, device, **options)
+    return WorkerLoader(part, prepare, device, workers=options_.workers, **options)
+
+
+def filled(section: dict[str, Any], group: str, spec: DataSpec, data_name: str) -> dict[str, Any]:
+    """The keys of a config section with null sizes taken from `spec`."""
+    keys = _keys(section)
+    for key, value in keys.items():
+        if value is None and key in FILLED:
+            keys[key] = getattr(spec, key)
+            if keys[key] is None:
+                raise UserError(f"{group}.{key}: data={data_name} does not say it; write {group}.{key}=VALUE")
+    return keys
+
+
+def _keys(section: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key != "name"}
+
+
+def _in_memory(part: Part) -> TensorPart:
+    if isinstance(part, TensorPart):
+        return part
+    rows = [part.read(i) for i in tqdm(range(len(part)), desc="reading", unit="file", leave=False, disable=None)]
+    return TensorPart(tuple(torch.stack(column) for column in zip(*rows, strict=True)), part.target)

@@ -1,0 +1,64 @@
+"""What a person sees of a run: a header, one bar, a line an epoch, a final table."""
+
+import sys
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.table import Table
+from tqdm import tqdm
+
+
+class Console:
+    """Prints to the terminal; without one (a pipe, CI) there is no bar, only lines."""
+
+    def __init__(self, epochs: int, batches_per_epoch: int):
+        self.epochs, self.batches_per_epoch = epochs, batches_per_epoch
+        self.bar = tqdm(
+            total=epochs * batches_per_epoch,
+            unit="batch",
+            leave=False,
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def progress(self, epoch: int, batch: int, loss: float | None = None) -> None:
+        """Moves the bar to `batch` of the epoch after `epoch` finished ones."""
+        done_batches = epoch * self.batches_per_epoch + batch
+        if loss is not None:
+            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+        self.bar.update(done_batches - self.bar.n)
+
+    def epoch(self, row: dict[str, float], examples_per_second: float, is_best: bool) -> None:
+        """One line: epoch, metrics of both parts, learning rate, training speed, `*` for the best so far."""
+        names = [name for name in row if "/" in name]
+        metrics = "  ".join(f"{name} {row[name]:.4f}" for name in names)
+        mark = " *" if is_best else ""
+        epoch = f"epoch {int(row['epoch']):>{len(str(self.epochs))}}/{self.epochs}"
+        self.say(f"{epoch}  {metrics}  lr {row['lr']:.3g}  {examples_per_second:,.0f} examples/s{mark}")
+
+    def say(self, text: str) -> None:
+        """One line that does not tear the bar."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def print_metrics(title: str, metrics: dict[str, float]) -> None:
+    """A table: one row a metric, one column a part."""
+    parts = list(dict.fromkeys(name.split("/")[0] for name in metrics))
+    names = list(dict.fromkeys(name.split("/")[1] for name in metrics))
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    for part in parts:
+        table.add_column(part, justify="right")
+    for name in names:
+        cells = [f"{metrics[f'{part}/{name}']:.4f}" if f"{part}/{name}" in metrics else "" for part in parts]
+        table.add_row(name, *cells)
+    rich_print(table)
+
+
+def rich_print(thing: Any) -> None:
+    """A rich table on stdout; plain where stdout is no terminal."""
+    RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty()).print(thing)

@@ -1,0 +1,56 @@
+"""TensorBoard: scalars while a run goes on; pictures, graph and hparams at its end."""
+
+import pathlib
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Events:
+    """One event file in the run's folder.
+
+    `purge_step` hides what an interrupted run wrote after its last checkpoint.
+    """
+
+    def __init__(self, folder: pathlib.Path, purge_step: int | None):
+        # Importing TensorBoard costs a third of a second: only a run that logs pays it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=purge_step)
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """One point for each of `values` at optimizer step `step`."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """To disk, so that a kill loses nothing that a checkpoint knows of."""
+        self.writer.flush()
+
+    def picture(self, name: str, png: bytes, step: int) -> None:
+        """A PNG as it stands in plots/, without drawing it a second time."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        image = Summary.Image(encoded_image_string=png)
+        self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+    def graph(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> str | None:
+        """The model's graph; returns the reason where a model cannot be traced."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.writer.add_graph(model.eval(), inputs)
+        except Exception as error:
+            # Tracing runs the model's own code under rules that not every model keeps.
+            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return None
+
+    def hparams(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Ties the run's settings to its final metrics, in this run's own folder."""
+        plain = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values.items()}
+        self.writer.add_hparams(plain, {f"hparams/{k}": v for k, v in metrics.items()}, run_name=".")
+
+    def close(self) -> None:
+        self.writer.close()

@@ -1,0 +1,181 @@
+"""The two ends of a run that a person reads: what is about to start, and what came of it."""
+
+import importlib.metadata
+import pathlib
+import platform
+import shlex
+import statistics
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dlrun import __version__
+from dlrun.checkpoint import DamagedCheckpoint
+from dlrun.config import Config
+from dlrun.console import print_metrics
+from dlrun.data.loading import Loader
+from dlrun.data.parts import Part
+from dlrun.engine import device as devices
+from dlrun.engine.evaluate import Evaluation, evaluate
+from dlrun.engine.state import State
+from dlrun.folder import RunFolder
+from dlrun.recorder import Recorder
+
+
+@dataclass
+class Result:
+    """A finished run: its folder, its final metrics (`test/accuracy`, ...) and the watched value."""
+
+    path: pathlib.Path
+    metrics: dict[str, float]
+    value: float
+
+
+def announce(config: Config, path: pathlib.Path, model: nn.Module, parts: dict[str, Part], device: torch.device) -> None:
+    """What is about to be trained, on what, where, and into which folder."""
+    sizes = " + ".join(f"{len(part):,} {name}" for name, part in parts.items())
+    parameters = sum(p.numel() for p in model.parameters())
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    print(f"model   {config.model['name']}, {parameters:,} parameters")
+    print(f"data    {config.data['name']}, {sizes} examples")
+    print(f"device  {devices.label(device)}, {config.device.precision}{threads}")
+    print(f"folder  {path}", flush=True)
+    if config.device.precision == "bf16" and device.type == "cpu" and not devices.bf16_is_native():
+        print("dlrun: warning: this CPU has no bf16 instructions, so bf16 is slower than fp32 here")
+
+
+def conclude(
+    config: Config,
+    words: list[str],
+    home: RunFolder,
+    state: State,
+    task: Any,
+    loaders: dict[str, Loader],
+    parts: dict[str, Part],
+    recorder: Recorder,
+    outcome: str,
+) -> Result:
+    """Tests the best weights once, then writes summary, pictures and events and says what to do next."""
+    model = _best_model(home, state)
+    part = "test" if "test" in loaders else "val" if "val" in loaders else "train"
+    autocast = devices.autocast(config.device.precision, device_of(state))
+    final = evaluate(model, task, loaders[part], autocast, keep_outputs=True)
+    assert final is not None and final.outputs is not None and final.target is not None
+    metrics = _final_metrics(state, task, part, final)
+    home.write_summary(_summary(config, words, state, task, recorder, metrics, outcome))
+    if config.logger.pictures:
+        _draw(home, state, task, final, parts[part], recorder)
+    if recorder.events is not None:
+        if config.logger.graph:
+            batch = next(iter(loaders[part].batches()))
+            reason = recorder.events.graph(model, tuple(value[:1] for value in batch.inputs))
+            if reason is not None:
+                print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
+        recorder.events.hparams(flatten(config.to_dict()), metrics)
+    if outcome == "stopped early":
+        print(f"stopped early: no better val/{task.watch} for {config.trainer.patience} epochs")
+    print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics)
+    _say_next(config, home.path, words)
+    watched = metrics.get(f"val/{task.watch}", metrics[f"{part}/{task.watch}"])
+    return Result(home.path, metrics, watched)
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as `group.key`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}" if prefix else key
+        flat |= flatten(value, name) if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def device_of(state: State) -> torch.device:
+    """Where the weights are."""
+    return next(state.model.parameters()).device
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    packages = ("torch", "torchvision", "hydra-core", "numpy")
+    return {"dlrun": __version__, "python": platform.python_version()} | {p: importlib.metadata.version(p) for p in packages}
+
+
+def _best_model(home: RunFolder, state: State) -> nn.Module:
+    model = state.eval_model
+    try:
+        model.load_state_dict(home.read_best()["model"])
+    except DamagedCheckpoint as error:
+        print(f"dlrun: warning: {error}; testing the last weights, not the best")
+    return model
+
+
+def _final_metrics(state: State, task: Any, part: str, final: Evaluation) -> dict[str, float]:
+    """The best epoch's row, and everything that can be said of the final part."""
+    best = next((row for row in state.history if row["epoch"] == state.best_epoch), {})
+    metrics = {name: value for name, value in best.items() if "/" in name and not name.startswith(f"{part}/")}
+    metrics |= {f"{part}/{name}": value for name, value in final.metrics.items()}
+    return metrics | {f"{part}/{name}": value for name, value in task.report(final.outputs, final.target).items()}
+
+
+def _summary(
+    config: Config, words: list[str], state: State, task: Any, recorder: Recorder, metrics: dict[str, float], outcome: str
+) -> dict[str, Any]:
+    speeds = recorder.throughputs
+    return {
+        "metrics": metrics,
+        "outcome": outcome,
+        "watch": f"val/{task.watch}",
+        "mode": task.mode,
+        "model": config.model["name"],
+        "data": config.data["name"],
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "parameters": sum(p.numel() for p in state.model.parameters()),
+        "seconds": round(recorder.seconds(), 3),
+        "examples_per_second": round(statistics.median(speeds), 1) if speeds else None,
+        "device": devices.label(device_of(state)),
+        "precision": config.device.precision,
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "versions": versions(),
+        "git_commit": _git_commit(),
+        "command": shlex.join(["dlrun", *words]),
+    }
+
+
+def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, part: Part, recorder: Recorder) -> None:
+    from dlrun.plots import curves
+    from dlrun.plots.figure import png_bytes
+
+    raw = part.read(0)[0]
+    is_image = raw.dtype == torch.uint8 and raw.ndim == 3
+    figures = {"learning_curves": curves.learning_curves(state.history)}
+    figures |= task.pictures(final.outputs, final.target, part.read if is_image else None)
+    (home.path / "plots").mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        png = png_bytes(figure)
+        (home.path / "plots" / f"{name}.png").write_bytes(png)
+        if recorder.events is not None:
+            recorder.events.picture(name, png, state.step)
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder that the command was given in, `+` marking local changes."""
+    ask = ["git", "rev-parse", "--short", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]
+    try:
+        commit, changes = (subprocess.run(a, capture_output=True, text=True, timeout=5, check=True).stdout.strip() for a in ask)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changes else "")
+
+
+def _say_next(config: Config, path: pathlib.Path, words: list[str]) -> None:
+    print(f"folder  {path}")
+    if config.logger.tensorboard:
+        print(f"look    tensorboard --logdir {shlex.quote(str(path))}")
+    print(f"test    dlrun eval {shlex.quote(str(path))}")
+    print(f"again   {shlex.join(['dlrun', *words])}", flush=True)

@@ -1,0 +1,161 @@
+"""A run's folder while the run owns it: one owner, a status, checkpoints that survive a kill."""
+
+import contextlib
+import csv
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import secrets
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from dlrun import checkpoint
+from dlrun.errors import UserError
+
+LAST, PREVIOUS, BEST = "last.safetensors", "last.previous.safetensors", "best.safetensors"
+
+
+def check_writable(outputs: str) -> None:
+    """**Raises:** `UserError` if no run folder could be made below `outputs`. Makes nothing itself."""
+    path = pathlib.Path(outputs).absolute()
+    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"outputs: {nearest} is not a folder; choose another with outputs=FOLDER")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"outputs: {nearest} is not writable; choose another folder with outputs=FOLDER")
+
+
+def create(base: pathlib.Path, name: str | None = None) -> pathlib.Path:
+    """A new folder `<base>/<date>_<time>-<id>` (or `<base>/<name>`) that nothing else owns.
+
+    **Raises:** `UserError` if it cannot be made or `name` is taken.
+    """
+    while True:
+        stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        path = base / (name or f"{stamp}-{secrets.token_hex(2)}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if name is None and base.is_dir():
+                continue
+            if path.is_dir() and not any(path.iterdir()):
+                return path
+            raise UserError(f"folder: {path} is in use; choose another, or go on with it: dlrun resume {path}") from None
+        except OSError as error:
+            raise UserError(f"outputs: cannot make {path}: {error.strerror}; choose another folder with outputs=FOLDER") from error
+        return path
+
+
+class RunFolder:
+    """Writes everything of a run but its events and pictures (DESIGN, "What a run leaves")."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        self.started = _now()
+        self.best_extras: dict[str, Any] = {}
+        (path / "checkpoints").mkdir(exist_ok=True)
+
+    @contextlib.contextmanager
+    def owned(self) -> Iterator[None]:
+        """Holds the folder for one process; the system lets go of it when the process ends.
+
+        **Raises:** `UserError` naming the process that has it.
+        """
+        with open(self.path / ".lock", "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                raise UserError(f"{self.path} belongs to a running process ({lock.read().strip() or 'unknown'})") from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+            yield
+
+    def write_status(self, state: str, error: str | None = None) -> None:
+        """`running`, `done`, `failed` or `interrupted`, with who, when and why."""
+        self._write_json(
+            "status.json",
+            {
+                "state": state,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "started": self.started,
+                "finished": None if state == "running" else _now(),
+                "error": error,
+            },
+        )
+
+    def write_config(self, config: dict[str, Any], overrides: list[str], spec: dict[str, Any]) -> None:
+        """The resolved config, the words of the command, and the data's offer."""
+        _write_whole(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        self._write_json("overrides.json", overrides)
+        self._write_json("spec.json", spec)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """The run in one record."""
+        self._write_json("summary.json", summary)
+
+    def write_metrics(self, history: list[dict[str, float]]) -> None:
+        """metrics.csv anew, one row an epoch; a column that a row lacks stays empty."""
+        columns = list(dict.fromkeys(name for row in history for name in row))
+        temporary = self.path / "metrics.csv.tmp"
+        with open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+        os.replace(temporary, self.path / "metrics.csv")
+
+    def append_metrics(self, history: list[dict[str, float]]) -> None:
+        """Adds the last row of `history`; writes the file anew if that brings a new column."""
+        known = list(dict.fromkeys(name for row in history[:-1] for name in row))
+        if not set(history[-1]) <= set(known) or not (self.path / "metrics.csv").exists():
+            self.write_metrics(history)
+            return
+        with open(self.path / "metrics.csv", "a", newline="") as file:
+            csv.DictWriter(file, known, lineterminator="\n").writerow(history[-1])
+
+    def last(self, state: Any) -> None:
+        """The whole state; the one before is kept for the case that this file gets damaged."""
+        folder = self.path / "checkpoints"
+        checkpoint.write(folder / LAST, state.to_tree(), previous=folder / PREVIOUS)
+
+    def best(self, state: Any) -> None:
+        """The evaluated weights and what is needed to use them elsewhere."""
+        tree = {"model": dict(state.eval_model.state_dict()), "epoch": state.best_epoch, **self.best_extras}
+        checkpoint.write(self.path / "checkpoints" / BEST, tree)
+
+    def read_last(self) -> tuple[Any, str | None]:
+        """The newest whole state and a warning if it is not the newest file; None if there is none yet.
+
+        **Raises:** `UserError` if there are checkpoints and all are damaged.
+        """
+        newest, previous = (self.path / "checkpoints" / name for name in (LAST, PREVIOUS))
+        if not newest.exists() and not previous.exists():
+            return None, None
+        try:
+            return checkpoint.read_newest(newest, previous)
+        except checkpoint.DamagedCheckpoint as error:
+            raise UserError(f"no usable checkpoint: {error}; start anew with the command in summary.json or config.yaml") from error
+
+    def read_best(self) -> Any:
+        """What `best` wrote. **Raises:** `DamagedCheckpoint`."""
+        return checkpoint.read(self.path / "checkpoints" / BEST)
+
+    def _write_json(self, name: str, value: Any) -> None:
+        _write_whole(self.path / name, json.dumps(value, indent=2) + "\n")
+
+
+def _write_whole(path: pathlib.Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,49 @@
+"""Where training reports to: metrics.csv, TensorBoard and the console, in this order of trust."""
+
+import time
+
+from dlrun.console import Console
+from dlrun.engine.state import State
+from dlrun.events import Events
+from dlrun.folder import RunFolder
+
+
+class Recorder:
+    """Records steps and epochs of one run.
+
+    metrics.csv holds only what the same seed gives again; times go to TensorBoard and summary.
+    """
+
+    def __init__(self, folder: RunFolder, events: Events | None, console: Console):
+        self.folder, self.events, self.console = folder, events, console
+        self.started = time.perf_counter()
+        self.throughputs: list[float] = []
+
+    def step(self, state: State, loss: float, gradient_norm: float) -> None:
+        """A point of the loss curve."""
+        self.console.progress(state.epoch, state.batch, loss)
+        if self.events is not None:
+            self.events.scalars(
+                {"step/loss": loss, "step/lr": state.lr, "step/gradient_norm": gradient_norm}, state.step
+            )
+
+    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> None:
+        """A finished epoch, already in `state.history` and in a checkpoint."""
+        self.throughputs.append(examples_per_second)
+        self.folder.append_metrics(state.history)
+        self.console.progress(state.epoch, 0)
+        self.console.epoch(row, examples_per_second, is_best=state.best_epoch == state.epoch)
+        if self.events is not None:
+            scalars = {name: value for name, value in row.items() if "/" in name}
+            scalars |= {"lr": row["lr"], "examples_per_second": examples_per_second}
+            self.events.scalars(scalars, state.step)
+            self.events.flush()
+
+    def seconds(self) -> float:
+        """Wall-clock time since the recorder was made."""
+        return time.perf_counter() - self.started
+
+    def close(self) -> None:
+        self.console.close()
+        if self.events is not None:
+            self.events.close()

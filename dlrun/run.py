@@ -1,0 +1,132 @@
+"""The story of one run, top to bottom."""
+
+import contextlib
+import pathlib
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator
+
+import torch
+
+from dlrun import build, finish, folder
+from dlrun.config import Config
+from dlrun.console import Console
+from dlrun.engine import device as devices
+from dlrun.engine.finite import NonFiniteLoss
+from dlrun.engine.fit import fit
+from dlrun.engine.interrupt import Interrupted, Stop
+from dlrun.engine.profiling import profiling
+from dlrun.engine.state import State, seed_everything
+from dlrun.errors import RunError, UserError
+from dlrun.events import Events
+from dlrun.finish import Result
+from dlrun.folder import RunFolder
+from dlrun.recorder import Recorder
+
+
+def run(config: Config, words: list[str], resume: pathlib.Path | None = None) -> Result:
+    """Trains, evaluates and records one run; `resume` goes on with the run in that folder.
+
+    `words` is the command line that repeats it.
+
+    **Raises:** `UserError` before anything is written; `RunError` if training cannot go on;
+    `Interrupted` after a signal, with the state saved.
+    """
+    with Stop().handling() as stop:
+        device = build.device(config)
+        dataset = build.data(config)
+        spec, prepare = build.view(config, dataset.spec)
+        folder.check_writable(config.folder or config.outputs)
+        parts = dataset.load()
+        loaders = build.loaders(config, parts, prepare, device)
+        train, val = loaders["train"], loaders.get("val")
+        seed_everything(config.seed)
+        model = devices.place(build.model(config, spec), device, config.device.channels_last)
+        build.check_fit(config, model, train, val, parts["train"])
+        task = build.task(config, spec)
+        state = build.state(config, model, device, train.num_batches, task.mode)
+        autocast = devices.autocast(config.device.precision, device)
+
+        home = RunFolder(resume or make_folder(config))
+        with home.owned(), _status(home, config):
+            if resume is None:
+                home.write_config(config.to_dict(), words, spec.to_dict())
+            else:
+                _restore(home, state)
+            home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": task.watch}
+            logs = config.logger.tensorboard
+            events = Events(home.path, purge_step=state.step + 1 if resume else None) if logs else None
+            console = Console(config.trainer.epochs, train.num_batches)
+            recorder = Recorder(home, events, console)
+            finish.announce(config, home.path, model, parts, device)
+            with contextlib.closing(recorder):
+                with stop.deferred(), profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler:
+                    outcome = fit(
+                        state, task, train, val, config.trainer,
+                        autocast=autocast, recorder=recorder, keeper=home, stop=stop, profiler=profiler,
+                    )  # fmt: skip
+                if outcome == "interrupted":
+                    raise Interrupted(stop.requested or 0)
+                return finish.conclude(config, words, home, state, task, loaders, parts, recorder, outcome)
+
+
+def make_folder(config: Config) -> pathlib.Path:
+    """A new folder for the run: the one that the config names, or one below `outputs`."""
+    if config.folder is not None:
+        path = pathlib.Path(config.folder)
+        return folder.create(path.parent, path.name)
+    return folder.create(pathlib.Path(config.outputs) / f"{config.model['name']}-{config.data['name']}")
+
+
+def _restore(home: RunFolder, state: State) -> None:
+    """Loads the newest checkpoint into `state`; a run that has none yet starts anew."""
+    tree, warning = home.read_last()
+    if warning is not None:
+        print(f"dlrun: warning: {warning}", file=sys.stderr)
+    if tree is None:
+        return
+    try:
+        state.load_tree(tree)
+    except (ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{home.path}: its checkpoint does not fit its config: {reason}") from error
+    home.write_metrics(state.history)
+
+
+@contextlib.contextmanager
+def _status(home: RunFolder, config: Config) -> Iterator[None]:
+    """Keeps status.json true to how the run ends, and puts an ending in one line."""
+    home.write_status("running")
+    try:
+        yield
+    except Interrupted:
+        home.write_status("interrupted")
+        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home.path))}", file=sys.stderr)
+        raise
+    except Exception as error:
+        explained = _explain(error, config)
+        home.write_status("failed", str(explained))
+        (home.path / "error.txt").write_text("".join(traceback.format_exception(error)))
+        raise explained from error
+    home.write_status("done")
+
+
+def _explain(error: Exception, config: Config) -> Exception:
+    """The error with its cause and what to try; a bug stays as it is."""
+    if isinstance(error, NonFiniteLoss):
+        return RunError(
+            f"the loss is not a finite number at step {error.step} (learning rate {error.lr:g}); the update was not made "
+            f"and the last checkpoint is intact; try optimizer.lr={error.lr / 10:g}, trainer.clip_grad_norm=1, "
+            "trainer.warmup_steps=100, or look for nan in the data"
+        )
+    text = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text:
+        half = max(1, config.trainer.batch_size // 2)
+        return RunError(
+            f"out of memory with trainer.batch_size={config.trainer.batch_size}; try trainer.batch_size={half} "
+            f"trainer.accumulate={config.trainer.accumulate * 2}, or device.precision=bf16"
+        )
+    if isinstance(error, RuntimeError) and "DataLoader worker" in text:
+        return RunError(f"a loader process died ({text}); go on with dlrun resume, or use device.workers=0 (in Docker: --shm-size=1g)")
+    return error
