@@ -103,6 +103,8 @@ class WorkerLoader(Loader):
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
             worker_init_fn=_leave_signals_to_parent,
+            # Of its own: an epoch's start must not draw from the generator that dropout uses.
+            generator=torch.Generator().manual_seed(0),
         )
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:

@@ -64,7 +64,8 @@ class FilePart:
         return len(self.paths)
 
     def subset(self, index: Tensor) -> "FilePart":
-        return FilePart([self.paths[i] for i in index.tolist()], self.target[index], self.decode, self.sample_bytes)
+        paths: list[str] = [self.paths[i] for i in index.tolist()]
+        return FilePart(paths, self.target[index], self.decode, self.sample_bytes)
 
     def read(self, index: int) -> tuple[Tensor, ...]:
         return (self.decode(self.paths[index]),)
@@ -76,20 +77,19 @@ class FilePart:
 def split(part: Part, fraction: float, seed: int) -> tuple[Part, Part]:
     """Splits off `fraction` by `seed`: (the rest, the split-off samples).
 
-    Of a class target (integers) that share is taken from every class. Both keep the original order of the samples. At least one sample is split off when
-    `fraction` is above 0, and at least one stays.
+    Both keep the original order of the samples. Of a class target (integers) that share is
+    taken from every class, as evenly as whole samples allow, and every class keeps one sample
+    where that leaves any to split off. At least one is split off when `fraction` is above 0.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(part), generator=generator)
-    taken = torch.zeros(len(part), dtype=torch.bool)
-    if fraction > 0:
-        by_class = part.target.ndim == 1 and not part.target.is_floating_point()
-        groups = part.target.unique() if by_class else [None]
-        for label in groups:
-            members = order if label is None else order[part.target[order] == label]
-            taken[members[: round(len(members) * fraction)]] = True
-        if not taken.any():
-            taken[order[0]] = True
-        if taken.all():
-            taken[order[-1]] = False
-    return part.subset(torch.nonzero(~taken).flatten()), part.subset(torch.nonzero(taken).flatten())
+    candidates = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
+    if part.target.ndim == 1 and not part.target.is_floating_point():
+        candidates = candidates[part.target[candidates].argsort(stable=True)]
+        labels = part.target[candidates]
+        is_spare = torch.cat([labels[:1] != labels[:1], labels[1:] == labels[:-1]])
+        candidates = candidates[is_spare] if is_spare.any() else candidates
+    wanted = min(max(round(len(part) * fraction), int(fraction > 0)), len(candidates))
+    is_taken = torch.zeros(len(part), dtype=torch.bool)
+    if wanted:
+        # Every (1 / fraction)-th of the candidates, which lie class after class.
+        is_taken[candidates[(torch.arange(wanted) * 2 + 1) * len(candidates) // (2 * wanted)]] = True
+    return part.subset(torch.nonzero(~is_taken).flatten()), part.subset(torch.nonzero(is_taken).flatten())

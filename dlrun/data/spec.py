@@ -41,7 +41,8 @@ class DataSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DataSpec":
         """The inverse of `to_dict`, also after a trip through JSON (lists become tuples)."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
+        return cls(**plain)
 
 
 # Names that a model's null keyword may be filled from.

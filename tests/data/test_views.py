@@ -1,0 +1,91 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dlrun.data.spec import DataSpec
+from dlrun.data.views import VIEWS, _Normalize, as_kind, fits, prepare
+from dlrun.errors import UserError
+
+SPEC = DataSpec(
+    kind="image", target="class", in_channels=3, image_size=(4, 5), out_features=10,
+    class_names=tuple("0123456789"), mean=(0.1, 0.5, 0.9), std=(0.3, 0.2, 0.5),
+)  # fmt: skip
+
+
+def images(count: int = 7) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def expected(raw: torch.Tensor) -> torch.Tensor:
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (SPEC.mean, SPEC.std))
+    return (raw.double() / 255 - mean) / std
+
+
+def test_an_image_model_sees_images_as_they_are():
+    assert as_kind(SPEC, ("features", "image")) == (SPEC, None)
+
+
+def test_a_feature_model_sees_flat_images():
+    seen, view = as_kind(SPEC, ("features",))
+    assert (seen.kind, seen.in_features, seen.in_channels, seen.image_size) == ("features", 60, None, None)
+    assert (seen.target, seen.out_features, seen.class_names) == ("class", 10, SPEC.class_names)
+    assert view is VIEWS["image", "features"]
+    (flat,) = prepare(SPEC, view)((images(),))
+    assert flat.shape == (7, seen.in_features)
+    assert torch.allclose(flat.double(), expected(images()).flatten(1), atol=1e-6)
+
+
+def test_prepare_scales_and_normalizes_each_channel():
+    raw = images()
+    ready = prepare(SPEC)
+    for _ in range(2):
+        (batch,) = ready((raw,))
+        assert batch.dtype == torch.float32
+        assert torch.allclose(batch.double(), expected(raw), atol=1e-6)
+    assert torch.equal(raw, images())
+
+
+def test_prepare_without_statistics_only_scales():
+    (batch,) = prepare(DataSpec(kind="image", target="class"))((images(),))
+    assert torch.allclose(batch, images() / 255)
+
+
+def test_the_constants_follow_the_device_of_the_batch():
+    normalize = _Normalize(SPEC.mean, SPEC.std)
+    assert normalize(images().to("meta"))[0].device.type == "meta"
+    assert normalize.scale.device.type == normalize.shift.device.type == "meta"
+
+
+def test_prepare_leaves_other_kinds_alone():
+    tokens, lengths = torch.arange(6).view(2, 3), torch.tensor([3, 1])
+    ready = prepare(DataSpec(kind="tokens", target="class"))
+    assert all(ours is theirs for ours, theirs in zip(ready((tokens, lengths)), (tokens, lengths), strict=True))
+
+
+def test_no_view_is_one_line_that_says_what_would_fit():
+    assert not fits("graph", ("image", "features"))
+    with pytest.raises(UserError) as caught:
+        as_kind(DataSpec(kind="graph", target="node_class"), ("image", "features"), fitting=("digits", "mnist"))
+    assert str(caught.value) == (
+        "model and data do not fit: the model takes image or features, the data are graph; "
+        "data sets that fit: digits, mnist"
+    )
+
+
+def test_fits_agrees_with_as_kind():
+    for kind in ("image", "features", "graph"):
+        for accepts in (("image",), ("features",), ("graph", "features")):
+            spec = DataSpec(kind=kind, target="class", in_channels=1, image_size=(2, 2))
+            try:
+                seen, _ = as_kind(spec, accepts)
+            except UserError:
+                assert not fits(kind, accepts)
+            else:
+                assert fits(kind, accepts) and seen.kind in accepts
+
+
+def test_fitting_is_known_without_torch():
+    code = "import sys, dlrun.data.views; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
