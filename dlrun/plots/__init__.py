@@ -1,0 +1,1 @@
+"""Figures; matplotlib is imported on first use, and no figure knows the engine."""

@@ -1,0 +1,75 @@
+"""Grids of images, plain or with what was predicted."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlrun.plots.figure import RIGHT, WRONG, new_figure, shorten, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 25
+NAME_LENGTH = 15
+CELL_WIDTH = 1.85  # inches
+
+
+@styled
+def predictions_grid(
+    images: Any, true: Sequence[str], predicted: Sequence[str], probability: Sequence[float]
+) -> "Figure":
+    """Up to 25 images with the predicted class and its probability; a wrong one says so and what is true.
+
+    `images` (N, C, H, W) in 0..1; the others hold N values each, `probability` in 0..1.
+    """
+    images = np.asarray(images)[:MOST]
+    figure, axes = _grid(images, text_height=0.4)
+    num_right = 0
+    for ax, image, is_class, said, chance in zip(axes, images, true, predicted, probability, strict=False):
+        right = is_class == said
+        num_right += right
+        color = RIGHT if right else WRONG
+        _show(ax, image, color, linewidth=1.5 if right else 3.5)
+        said, is_class = shorten(said, NAME_LENGTH), shorten(is_class, NAME_LENGTH)
+        text = f"\n{said}  {chance:.0%}" if right else f"✗ {said}  {chance:.0%}\ntrue: {is_class}"
+        ax.set_title(text, fontsize=8.5, color=color, fontweight="normal" if right else "bold")
+    figure.suptitle(f"Predicted class and its probability: {num_right} of {len(images)} right, wrong ones marked ✗")
+    return figure
+
+
+@styled
+def image_grid(images: Any, title: str) -> "Figure":
+    """Up to 25 images (N, C, H, W) in 0..1."""
+    images = np.asarray(images)[:MOST]
+    figure, axes = _grid(images, text_height=0)
+    for ax, image in zip(axes, images, strict=False):
+        _show(ax, image, "#BBBBBB", linewidth=0.8)
+    figure.suptitle(title)
+    return figure
+
+
+def _grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Axes]]":
+    """Axes for `images` (N, C, H, W), with `text_height` inches above each for a title."""
+    num_images, _, height, width = images.shape
+    columns = min(5, num_images)
+    rows = math.ceil(num_images / columns)
+    row_height = CELL_WIDTH * height / width + text_height
+    figure, axes = new_figure(rows, columns, width=CELL_WIDTH * max(columns, 4), height=row_height * rows + 0.4)
+    for ax in axes[num_images:]:
+        ax.remove()
+    return figure, axes
+
+
+def _show(ax: "Axes", image: np.ndarray, color: str, linewidth: float) -> None:
+    """One image (C, H, W): three channels as RGB, any other number as their mean in grey."""
+    if len(image) == 3:
+        ax.imshow(image.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
+    else:
+        ax.imshow(image.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=color, linewidth=linewidth)
