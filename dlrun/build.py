@@ -78,7 +78,9 @@ def task(config: Config, spec: DataSpec) -> Any:
         return TASKS.get(fitting[0])(spec)
     wants = TASKS.describe(name).attributes.get("target", spec.target)
     if wants != spec.target:
-        raise UserError(f"task={name}: learns a target of kind {wants!r}, data={config.data['name']} gives {spec.target!r}")
+        raise UserError(
+            f"task={name}: learns a target of kind {wants!r}, data={config.data['name']} gives {spec.target!r}"
+        )
     with blaming(f"task={name}"):
         return TASKS.get(name)(spec, **_keys(config.task))
 
@@ -128,8 +130,8 @@ def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | Non
     has_batch_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     if has_batch_norm and train.num_in(train.num_batches - 1, train.num_batches) == 1:
         raise UserError(
-            f"trainer.batch_size: the last batch of {train.num_examples} examples holds one, and a batch norm of {name} "
-            "needs two; use trainer.drop_last=true or another batch size"
+            f"trainer.batch_size: the last batch of {train.num_examples} examples holds one, and a batch norm of "
+            f"{name} needs two; use trainer.drop_last=true or another batch size"
         )
     raw = tuple(value.unsqueeze(0).to(train.device) for value in part.read(0))
     inputs = train.prepare(raw)
@@ -166,9 +168,10 @@ def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: to
             limit=trainer.limit_batches,
         )
     if made["train"].num_batches == 0:
+        examples = len(parts["train"])
         raise UserError(
-            f"trainer.batch_size: {trainer.batch_size} is more than the {len(parts['train'])} training examples, and "
-            f"drop_last leaves no batch; use trainer.batch_size={max(1, len(parts['train']))} or trainer.drop_last=false"
+            f"trainer.batch_size: {trainer.batch_size} is more than the {examples} training examples, and drop_last "
+            f"leaves no batch; use trainer.batch_size={max(1, examples)} or trainer.drop_last=false"
         )
     return made
 

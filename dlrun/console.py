@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from rich.console import Console as RichConsole
+from rich.live import Live
 from rich.table import Table
 from tqdm import tqdm
 
@@ -43,6 +44,65 @@ class Console:
 
     def close(self) -> None:
         self.bar.close()
+
+
+class SweepTable:
+    """The jobs of a sweep: a live table on a terminal, elsewhere a line for each job that ends."""
+
+    def __init__(self, jobs: list[Any]):
+        self.jobs = jobs
+        self.told = {job.number for job in jobs if job.state == "done"}
+        self.live = Live(console=RichConsole(), auto_refresh=False) if sys.stdout.isatty() else None
+
+    def __enter__(self) -> "SweepTable":
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def update(self) -> None:
+        """Shows how the jobs stand now."""
+        if self.live is not None:
+            self.live.update(self._table(), refresh=True)
+            return
+        for job in self.jobs:
+            if job.state in ("done", "failed", "interrupted") and job.number not in self.told:
+                self.told.add(job.number)
+                print(
+                    f"job {job.number:>3} of {len(self.jobs)}  {self._outcome(job)}  {self._changed(job)}", flush=True
+                )
+
+    def _table(self) -> Table:
+        table = Table(
+            title=f"{sum(job.state == 'done' for job in self.jobs)} of {len(self.jobs)} jobs done", title_justify="left"
+        )
+        for column in ("job", "changed", "state", "value", "seconds"):
+            table.add_column(column, justify="left" if column in ("changed", "state") else "right")
+        # A terminal shows so many rows; the jobs in work and the newest ends are what one looks for.
+        waiting = [job for job in self.jobs if job.state == "waiting"]
+        shown = [job for job in self.jobs if job.state != "waiting"][-20:] + waiting[:5]
+        for job in shown:
+            value = "" if job.value is None else f"{job.value:.4f}"
+            reason = f"failed: {job.reason}" if job.state == "failed" else job.state
+            table.add_row(
+                str(job.number), self._changed(job), reason, value, "" if job.seconds is None else f"{job.seconds:.0f}"
+            )
+        if len(waiting) > 5:
+            table.caption = f"and {len(waiting) - 5} more waiting"
+        return table
+
+    @staticmethod
+    def _outcome(job: Any) -> str:
+        if job.state == "done" and job.value is not None:
+            return f"done {job.value:.4f} in {job.seconds:.1f} s"
+        return f"{job.state}: {job.reason}" if job.reason else job.state
+
+    @staticmethod
+    def _changed(job: Any) -> str:
+        return " ".join(f"{key}={value}" for key, value in job.changed.items())
 
 
 def print_metrics(title: str, metrics: dict[str, float]) -> None:

@@ -31,7 +31,7 @@ class Events:
 
     def picture(self, name: str, png: bytes, step: int) -> None:
         """A PNG as it stands in plots/, without drawing it a second time."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         image = Summary.Image(encoded_image_string=png)
         self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
@@ -48,9 +48,18 @@ class Events:
         return None
 
     def hparams(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
-        """Ties the run's settings to its final metrics, in this run's own folder."""
-        plain = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values.items()}
-        self.writer.add_hparams(plain, {f"hparams/{k}": v for k, v in metrics.items()}, run_name=".")
+        """Ties the run's settings to its final metrics.
+
+        Written by hand because `SummaryWriter.add_hparams` opens a second event file.
+        """
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = {k: value if isinstance(value, bool | int | float | str) else str(value) for k, value in values.items()}
+        named = {f"final/{name}": value for name, value in metrics.items()}
+        for summary in hparams(plain, named):
+            self.writer._get_file_writer().add_summary(summary)
+        for name, value in named.items():
+            self.writer.add_scalar(name, value)
 
     def close(self) -> None:
         self.writer.close()

@@ -34,7 +34,9 @@ class Result:
     value: float
 
 
-def announce(config: Config, path: pathlib.Path, model: nn.Module, parts: dict[str, Part], device: torch.device) -> None:
+def announce(
+    config: Config, path: pathlib.Path, model: nn.Module, parts: dict[str, Part], device: torch.device
+) -> None:
     """What is about to be trained, on what, where, and into which folder."""
     sizes = " + ".join(f"{len(part):,} {name}" for name, part in parts.items())
     parameters = sum(p.numel() for p in model.parameters())
@@ -100,7 +102,9 @@ def device_of(state: State) -> torch.device:
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
     packages = ("torch", "torchvision", "hydra-core", "numpy")
-    return {"dlrun": __version__, "python": platform.python_version()} | {p: importlib.metadata.version(p) for p in packages}
+    return {"dlrun": __version__, "python": platform.python_version()} | {
+        p: importlib.metadata.version(p) for p in packages
+    }
 
 
 def _best_model(home: RunFolder, state: State) -> nn.Module:
@@ -121,7 +125,13 @@ def _final_metrics(state: State, task: Any, part: str, final: Evaluation) -> dic
 
 
 def _summary(
-    config: Config, words: list[str], state: State, task: Any, recorder: Recorder, metrics: dict[str, float], outcome: str
+    config: Config,
+    words: list[str],
+    state: State,
+    task: Any,
+    recorder: Recorder,
+    metrics: dict[str, float],
+    outcome: str,
 ) -> dict[str, Any]:
     speeds = recorder.throughputs
     return {
@@ -153,7 +163,7 @@ def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, part: Par
 
     raw = part.read(0)[0]
     is_image = raw.dtype == torch.uint8 and raw.ndim == 3
-    figures = {"learning_curves": curves.learning_curves(state.history)}
+    figures = {"learning_curves": curves.learning_curves(state.history, best_epoch=state.best_epoch)}
     figures |= task.pictures(final.outputs, final.target, part.read if is_image else None)
     (home.path / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
@@ -167,7 +177,9 @@ def _git_commit() -> str | None:
     """The commit of the folder that the command was given in, `+` marking local changes."""
     ask = ["git", "rev-parse", "--short", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]
     try:
-        commit, changes = (subprocess.run(a, capture_output=True, text=True, timeout=5, check=True).stdout.strip() for a in ask)
+        commit, changes = (
+            subprocess.run(a, capture_output=True, text=True, timeout=5, check=True).stdout.strip() for a in ask
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+" if changes else "")

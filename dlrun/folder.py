@@ -19,6 +19,9 @@ from dlrun.errors import UserError
 
 LAST, PREVIOUS, BEST = "last.safetensors", "last.previous.safetensors", "best.safetensors"
 
+# What a run leaves that was killed before its config stood there: nothing to go on with.
+LEFTOVERS = {".lock", "checkpoints", "status.json", "status.json.tmp", "config.yaml.tmp"}
+
 
 def check_writable(outputs: str) -> None:
     """**Raises:** `UserError` if no run folder could be made below `outputs`. Makes nothing itself."""
@@ -43,12 +46,39 @@ def create(base: pathlib.Path, name: str | None = None) -> pathlib.Path:
         except FileExistsError:
             if name is None and base.is_dir():
                 continue
-            if path.is_dir() and not any(path.iterdir()):
+            if path.is_dir() and {file.name for file in path.iterdir()} <= LEFTOVERS:
                 return path
-            raise UserError(f"folder: {path} is in use; choose another, or go on with it: dlrun resume {path}") from None
+            raise UserError(
+                f"folder: {path} is in use; choose another, or go on with it: dlrun resume {path}"
+            ) from None
         except OSError as error:
-            raise UserError(f"outputs: cannot make {path}: {error.strerror}; choose another folder with outputs=FOLDER") from error
+            raise UserError(
+                f"outputs: cannot make {path}: {error.strerror}; choose another folder with outputs=FOLDER"
+            ) from error
         return path
+
+
+@contextlib.contextmanager
+def owned(path: pathlib.Path) -> Iterator[None]:
+    """Holds a folder for one process; the system lets go of it when the process ends.
+
+    **Raises:** `UserError` naming the process that has it.
+    """
+    with open(path / ".lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise UserError(f"{path} belongs to a running process ({lock.read().strip() or 'unknown'})") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """The whole file or none of it."""
+    _write_whole(path, json.dumps(value, indent=2) + "\n")
 
 
 class RunFolder:
@@ -60,27 +90,10 @@ class RunFolder:
         self.best_extras: dict[str, Any] = {}
         (path / "checkpoints").mkdir(exist_ok=True)
 
-    @contextlib.contextmanager
-    def owned(self) -> Iterator[None]:
-        """Holds the folder for one process; the system lets go of it when the process ends.
-
-        **Raises:** `UserError` naming the process that has it.
-        """
-        with open(self.path / ".lock", "a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.seek(0)
-                raise UserError(f"{self.path} belongs to a running process ({lock.read().strip() or 'unknown'})") from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
-            yield
-
     def write_status(self, state: str, error: str | None = None) -> None:
         """`running`, `done`, `failed` or `interrupted`, with who, when and why."""
-        self._write_json(
-            "status.json",
+        write_json(
+            self.path / "status.json",
             {
                 "state": state,
                 "pid": os.getpid(),
@@ -91,15 +104,15 @@ class RunFolder:
             },
         )
 
-    def write_config(self, config: dict[str, Any], overrides: list[str], spec: dict[str, Any]) -> None:
+    def write_config(self, config: dict[str, Any], words: list[str], spec: dict[str, Any]) -> None:
         """The resolved config, the words of the command, and the data's offer."""
         _write_whole(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-        self._write_json("overrides.json", overrides)
-        self._write_json("spec.json", spec)
+        write_json(self.path / "overrides.json", words)
+        write_json(self.path / "spec.json", spec)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run in one record."""
-        self._write_json("summary.json", summary)
+        write_json(self.path / "summary.json", summary)
 
     def write_metrics(self, history: list[dict[str, float]]) -> None:
         """metrics.csv anew, one row an epoch; a column that a row lacks stays empty."""
@@ -141,14 +154,13 @@ class RunFolder:
         try:
             return checkpoint.read_newest(newest, previous)
         except checkpoint.DamagedCheckpoint as error:
-            raise UserError(f"no usable checkpoint: {error}; start anew with the command in summary.json or config.yaml") from error
+            raise UserError(
+                f"no usable checkpoint: {error}; start anew with the command in summary.json or config.yaml"
+            ) from error
 
     def read_best(self) -> Any:
         """What `best` wrote. **Raises:** `DamagedCheckpoint`."""
         return checkpoint.read(self.path / "checkpoints" / BEST)
-
-    def _write_json(self, name: str, value: Any) -> None:
-        _write_whole(self.path / name, json.dumps(value, indent=2) + "\n")
 
 
 def _write_whole(path: pathlib.Path, text: str) -> None:

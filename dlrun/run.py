@@ -49,10 +49,9 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None) ->
         autocast = devices.autocast(config.device.precision, device)
 
         home = RunFolder(resume or make_folder(config))
-        with home.owned(), _status(home, config):
-            if resume is None:
-                home.write_config(config.to_dict(), words, spec.to_dict())
-            else:
+        with folder.owned(home.path), _status(home, config):
+            home.write_config(config.to_dict(), words, spec.to_dict())
+            if resume is not None:
                 _restore(home, state)
             home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": task.watch}
             logs = config.logger.tensorboard
@@ -61,7 +60,10 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None) ->
             recorder = Recorder(home, events, console)
             finish.announce(config, home.path, model, parts, device)
             with contextlib.closing(recorder):
-                with stop.deferred(), profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler:
+                with (
+                    stop.deferred(),
+                    profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler,
+                ):
                     outcome = fit(
                         state, task, train, val, config.trainer,
                         autocast=autocast, recorder=recorder, keeper=home, stop=stop, profiler=profiler,
@@ -116,10 +118,13 @@ def _explain(error: Exception, config: Config) -> Exception:
     """The error with its cause and what to try; a bug stays as it is."""
     if isinstance(error, NonFiniteLoss):
         return RunError(
-            f"the loss is not a finite number at step {error.step} (learning rate {error.lr:g}); the update was not made "
-            f"and the last checkpoint is intact; try optimizer.lr={error.lr / 10:g}, trainer.clip_grad_norm=1, "
+            f"the loss is not a finite number at step {error.step} (learning rate {error.lr:g}); the update was not "
+            f"made and the last checkpoint is intact; try optimizer.lr={error.lr / 10:g}, trainer.clip_grad_norm=1, "
             "trainer.warmup_steps=100, or look for nan in the data"
         )
+    if isinstance(error, RunError):
+        # A loader process hands its error on inside a report of many lines, the cause last.
+        return RunError(str(error).strip().splitlines()[-1].removeprefix("dlrun.errors.RunError: "))
     text = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text:
         half = max(1, config.trainer.batch_size // 2)
@@ -128,5 +133,8 @@ def _explain(error: Exception, config: Config) -> Exception:
             f"trainer.accumulate={config.trainer.accumulate * 2}, or device.precision=bf16"
         )
     if isinstance(error, RuntimeError) and "DataLoader worker" in text:
-        return RunError(f"a loader process died ({text}); go on with dlrun resume, or use device.workers=0 (in Docker: --shm-size=1g)")
+        return RunError(
+            f"a loader process died ({text}); go on with dlrun resume, or use device.workers=0 "
+            "(in Docker: --shm-size=1g)"
+        )
     return error

@@ -35,7 +35,9 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision not in allowed:
         raise ValueError(f"device.precision={precision} does not work on {device.type}: use {' or '.join(allowed)}")
     if precision in ("bf16", "tf32") and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
-        raise ValueError(f"device.precision={precision} needs compute capability 8.0 (Ampere) or newer; use fp32 or fp16")
+        raise ValueError(
+            f"device.precision={precision} needs compute capability 8.0 (Ampere) or newer; use fp32 or fp16"
+        )
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -59,12 +61,15 @@ def configure(precision: str, threads: int | None, deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    # Even switching it off would import torch's compiler, which takes two seconds.
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def place(model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
     """Moves the weights to `device`; convolutions read images channels last if asked for."""
-    return model.to(device, memory_format=torch.channels_last) if channels_last else model.to(device)
+    placed = model.to(device)
+    return placed.to(memory_format=torch.channels_last) if channels_last else placed  # type: ignore[call-overload]
 
 
 def bf16_is_native() -> bool:

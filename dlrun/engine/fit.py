@@ -137,7 +137,7 @@ def _close_epoch(
         if evaluation is None:
             return None
         row |= _named("val", evaluation.metrics)
-        is_best = _judge(state, task, evaluation.metrics[task.watch])
+        is_best = _judge(state, task, evaluation.metrics)
     state.epoch, state.batch, state.sums = epoch, 0, {}
     state.history.append(row)
     if is_best:
@@ -168,13 +168,18 @@ def _clip(model: nn.Module, optimizer: Any, scaler: Any, max_norm: float | None,
     return norm.item() if is_wanted else float("nan")
 
 
-def _judge(state: State, task: Task, value: float) -> bool:
-    """Whether `value` is the best of the watched metric so far; a plateau schedule hears of it."""
+def _judge(state: State, task: Task, metrics: dict[str, float]) -> bool:
+    """Whether this evaluation is the best so far; a plateau schedule hears of it.
+
+    Small val parts give the same value again and again: among equals the lower loss is better.
+    """
+    value, loss = metrics[task.watch], metrics["loss"]
     if state.scheduler is not None and _waits_for_metric(state.scheduler):
         state.scheduler.step(value)
     sign = 1 if task.mode == "max" else -1
-    if state.best_value is None or sign * value > sign * state.best_value:
-        state.best_value = value
+    rank = (sign * value, -loss)
+    if state.best_rank is None or rank > state.best_rank:
+        state.best_rank = rank
         return True
     return False
 

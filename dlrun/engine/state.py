@@ -23,7 +23,7 @@ class State:
     - `epoch`: finished epochs; `batch`: batches done in the current one; `step`: optimizer steps in all.
     - `lr`: the learning rate of the last step.
     - `sums`: running sums of the current epoch, on the device.
-    - `best_value`, `best_epoch`: of the watched metric.
+    - `best_rank`: what the best evaluation is compared by, higher is better; `best_epoch`: which it was.
     - `history`: one row of metrics for each finished epoch.
     """
 
@@ -38,7 +38,7 @@ class State:
     step: int = 0
     lr: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
-    best_value: float | None = None
+    best_rank: tuple[float, float] | None = None
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class State:
 
 
 _STATEFUL = ("model", "optimizer", "scheduler", "warmup", "scaler", "ema")
-_PLAIN = ("epoch", "batch", "step", "lr", "sums", "best_value", "best_epoch", "history")
+_PLAIN = ("epoch", "batch", "step", "lr", "sums", "best_rank", "best_epoch", "history")
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
@@ -93,10 +93,10 @@ def seed_everything(seed: int) -> None:
 
 
 def _random_state() -> dict[str, Any]:
-    name, keys, position, has_gauss, cached = numpy.random.get_state()  # noqa: NPY002
+    name, keys, position, has_gauss, cached = numpy.random.get_state(legacy=True)  # noqa: NPY002
     return {
         "python": random.getstate(),
-        "numpy": [name, torch.from_numpy(keys.astype("int64")), position, has_gauss, cached],
+        "numpy": [name, torch.from_numpy(numpy.asarray(keys, dtype="int64")), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -60,7 +60,9 @@ class Multiclass:
             "f1_macro": f1.mean().item(),
         }
 
-    def pictures(self, output: Tensor, target: Tensor, read: Callable[[int], tuple[Tensor, ...]] | None) -> dict[str, Any]:
+    def pictures(
+        self, output: Tensor, target: Tensor, read: Callable[[int], tuple[Tensor, ...]] | None
+    ) -> dict[str, Any]:
         """Figures by name; `read(i)` gives the raw inputs of sample i, None where they are no images."""
         from dlrun.plots import classes, images
 

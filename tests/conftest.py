@@ -1,0 +1,68 @@
+"""What many tests share: a config from words, and a small run in a temporary folder."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+# Two workers with two threads each on two cores wait for each other; a test needs one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+TINY = [
+    "data=synthetic",
+    "data.num_train=96",
+    "data.num_val=32",
+    "data.num_test=32",
+    "model=mlp",
+    "model.hidden_sizes=[16]",
+]
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get("DLRUN_DATA"):
+        skip = pytest.mark.skip(reason="needs real data: set DLRUN_DATA to a folder that holds MNIST, names, planetoid")
+        for item in items:
+            if "real" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def make_config():
+    """`make_config("model=mlp", ...)`: the checked config that these words compose to."""
+    from dlrun import compose, config
+
+    return lambda *words: config.parse(compose.tree(list(words), []))
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """`cli("model=mlp", ...)`: the installed `dlrun` in a folder outside the repository."""
+
+    def call(*words, cwd=tmp_path, env=None, check=None):
+        environment = os.environ | {"DLRUN_DATA": str(tmp_path / "data"), "NO_COLOR": "1"} | (env or {})
+        done = subprocess.run(
+            [sys.executable, "-m", "dlrun", *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True
+        )
+        if check is not None:
+            assert done.returncode == check, done.stdout + done.stderr
+        return done
+
+    return call
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch):
+    """`run_here("trainer.epochs=2", ...)`: a tiny run in this process; gives its `Result`."""
+    from dlrun import compose, config
+    from dlrun.run import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, resume=None):
+        tree = compose.tree([*TINY, "logger=none", *words], [])
+        return run(config.parse(tree), [*TINY, *words], resume=resume)
+
+    return call
