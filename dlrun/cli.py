@@ -105,7 +105,7 @@ def _train(words: list[str]) -> int:
     if flags:
         from dlrun import sweep
 
-        return sweep.start(overrides, config_dirs)
+        return sweep.start(overrides, config_dirs, words)
     checked = config.parse(compose.tree(overrides, config_dirs))
 
     from dlrun.run import run
@@ -150,7 +150,12 @@ def _complete(words: list[str]) -> int:
     """Tab completion: verbs are ours, groups and keys are Hydra's."""
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()
-    if "query=bash" in words and len(typed) <= 2 and "=" not in line and not line.endswith(f"{typed[-1]} " if len(typed) == 2 else "\0"):
+    if (
+        "query=bash" in words
+        and len(typed) <= 2
+        and "=" not in line
+        and not line.endswith(f"{typed[-1]} " if len(typed) == 2 else "\0")
+    ):
         stem = typed[1] if len(typed) == 2 else ""
         for verb in VERBS:
             if verb.startswith(stem):

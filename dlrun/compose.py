@@ -147,7 +147,9 @@ def _explain_word(word: str, error: Exception) -> str:
     if not equals:
         owners = [f"{group}={option}" for group, options in groups([]).items() for option in options if option == word]
         near = difflib.get_close_matches(word, [o for options in groups([]).values() for o in options], 1)
-        owners = owners or [f"{group}={near[0]}" for group, options in groups([]).items() if near and near[0] in options]
+        owners = owners or [
+            f"{group}={near[0]}" for group, options in groups([]).items() if near and near[0] in options
+        ]
         return f"did you mean {' or '.join(owners)}?" if owners else "write key=value, or see dlrun --help"
     if any(mark in value for mark in "=:,()[]{} '\"\\"):
         return f"a value with such characters needs quotes inside quotes: '{key}=\"{value}\"'"

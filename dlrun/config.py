@@ -125,7 +125,9 @@ def _targets(tree: Any, path: str = "") -> list[str]:
     for key, value in tree.items():
         full = f"{path}.{key}" if path else str(key)
         if str(key).startswith("_") and str(key).endswith("_"):
-            found.append(f"{full}: a config names registered things and runs no code; remove this key and write `name:`")
+            found.append(
+                f"{full}: a config names registered things and runs no code; remove this key and write `name:`"
+            )
         found += _targets(value, full)
     return found
 
@@ -151,7 +153,9 @@ def _other_owners(section: str, key: str) -> str:
 
 def _check_registered(group: str, tree: Any, problems: list[str]) -> dict[str, Any]:
     if not isinstance(tree, dict) or "name" not in tree:
-        problems.append(f"{group}: is missing; choose one with {group}=NAME ({', '.join(registry.REGISTRIES[group].names())})")
+        problems.append(
+            f"{group}: is missing; choose one with {group}=NAME ({', '.join(registry.REGISTRIES[group].names())})"
+        )
         return {}
     name = tree["name"]
     if group == "task" and name == "auto":
@@ -177,7 +181,7 @@ def _check_registered(group: str, tree: Any, problems: list[str]) -> dict[str, A
     return checked
 
 
-def _check_section(name: str, tree: Any, kind: type, problems: list[str]) -> Any:
+def _check_section(name: str, tree: Any, kind: Any, problems: list[str]) -> Any:
     if not isinstance(tree, dict):
         problems.append(f"{name}: must be a group of keys, found {tree!r}")
         return None
@@ -185,7 +189,9 @@ def _check_section(name: str, tree: Any, kind: type, problems: list[str]) -> Any
     before = len(problems)
     problems += _unknown_keys(name, tree, list(hints))
     problems += [f"{name}.{key}: is missing" for key in hints if key not in tree]
-    values = {key: _check_value(f"{name}.{key}", tree[key], hint, problems) for key, hint in hints.items() if key in tree}
+    values = {
+        key: _check_value(f"{name}.{key}", tree[key], hint, problems) for key, hint in hints.items() if key in tree
+    }
     return kind(**values) if len(problems) == before else None
 
 
@@ -208,5 +214,7 @@ def _check_together(values: dict[str, Any]) -> list[str]:
     if trainer.warmup_steps and values["scheduler"].get("name") == "onecycle":
         problems.append("trainer.warmup_steps: scheduler=onecycle warms up by itself (pct_start); set warmup_steps=0")
     if device.workers and device.residency == "device":
-        problems.append("device.workers: residency=device reads no files in workers; set workers=0 or residency=workers")
+        problems.append(
+            "device.workers: residency=device reads no files in workers; set workers=0 or residency=workers"
+        )
     return problems

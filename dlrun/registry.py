@@ -62,7 +62,8 @@ class Registry:
 
     def _find(self, name: str) -> Any:
         if name not in self._targets:
-            raise UserError(f"unknown {self.kind} {name!r}{schema.suggest(name, self.names())} ({self.kind} names: {', '.join(self.names())})")
+            near, names = schema.suggest(name, self.names()), ", ".join(self.names())
+            raise UserError(f"unknown {self.kind} {name!r}{near} ({self.kind} names: {names})")
         return self._targets[name]
 
 

@@ -119,7 +119,14 @@ def describe(annotation: Any) -> str:
         if Ellipsis in arguments or origin is list:
             return f"a list, each {describe(arguments[0])}" if arguments else "a list"
         return f"a list of {len(arguments)} values"
-    names = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false", type(None): "null", None: "null"}
+    names = {
+        int: "an integer",
+        float: "a finite number",
+        str: "a text",
+        bool: "true or false",
+        type(None): "null",
+        None: "null",
+    }
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
@@ -206,10 +213,14 @@ def describe_object(thing: Any) -> Description:
     """
     call = thing.__init__ if inspect.isclass(thing) else thing
     hints = typing.get_type_hints(call, include_extras=True)
-    signature = [p for p in inspect.signature(thing).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    signature = [
+        p for p in inspect.signature(thing).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     keyword_only = [p for p in signature if p.kind is p.KEYWORD_ONLY]
     found = {p.name: Parameter(p.name, hints.get(p.name, Any), p.default) for p in keyword_only or signature}
-    attributes = {name: value for name, value in vars(thing).items() if not name.startswith("_") and not callable(value)}
+    attributes = {
+        name: value for name, value in vars(thing).items() if not name.startswith("_") and not callable(value)
+    }
     return Description(inspect.getdoc(thing) or "", found, attributes if inspect.isclass(thing) else {})
 
 
