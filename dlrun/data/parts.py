@@ -1,6 +1,6 @@
 """The train, val and test part of a data set, in memory or on disk, and their splits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class TensorPart:
 class FilePart:
     """Samples that are decoded from a file each: `decode(path)` gives one uint8 (C, H, W) image."""
 
-    paths: Sequence[str]
+    paths: list[str]
     target: Tensor
     decode: Callable[[str], Tensor]
     sample_bytes: int
@@ -64,7 +64,7 @@ class FilePart:
         return len(self.paths)
 
     def subset(self, index: Tensor) -> "FilePart":
-        paths: list[str] = [self.paths[i] for i in index.tolist()]
+        paths = [self.paths[i] for i in index.tolist()]
         return FilePart(paths, self.target[index], self.decode, self.sample_bytes)
 
     def read(self, index: int) -> tuple[Tensor, ...]:

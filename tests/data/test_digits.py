@@ -12,7 +12,7 @@ from dlrun.errors import UserError
 
 
 def test_digits_are_the_real_ones_enlarged():
-    parts = Digits(image_size=8, val_fraction=0.0, test_fraction=0.0).load()
+    parts = Digits(image_size=8, margin=0, val_fraction=0.0, test_fraction=0.0).load()
     assert list(parts) == ["train"]
     (images,), target = parts["train"].inputs, parts["train"].target
     original = load_digits()
@@ -42,7 +42,7 @@ def test_digits_are_the_same_each_time_and_differ_by_seed():
 
 
 def test_the_test_part_does_not_move_with_the_val_fraction():
-    tests = [Digits(image_size=8, val_fraction=fraction).load()["test"] for fraction in (0.0, 0.1, 0.5)]
+    tests = [Digits(image_size=8, margin=0, val_fraction=fraction).load()["test"] for fraction in (0.0, 0.1, 0.5)]
     assert all(torch.equal(tests[0].inputs[0], part.inputs[0]) for part in tests)
 
 
@@ -99,3 +99,12 @@ def test_synthetic_default_is_the_listing_of_the_notes_normalized():
     assert images.shape == (160, 1, 28, 28)
     normalized = (images / 255 - data.spec.mean[0]) / data.spec.std[0]
     assert abs(normalized.mean()) < 0.02 and abs(normalized.std() - 1) < 0.02
+
+
+def test_digits_keep_a_black_margin():
+    (images,) = Digits(image_size=32, margin=6).load()["train"].inputs
+    assert images.shape[2:] == (32, 32)
+    assert images[:, :, :6].max() == images[:, :, -6:].max() == images[..., :6].max() == images[..., -6:].max() == 0
+    assert images[:, :, 6:-6, 6:-6].max() == 255
+    with pytest.raises(ValueError, match="margin 4 .* image_size 8"):
+        Digits(image_size=8)
