@@ -1,6 +1,7 @@
 """The two ends of a run that a person reads: what is about to start, and what came of it."""
 
 import importlib.metadata
+import os
 import pathlib
 import platform
 import shlex
@@ -99,6 +100,12 @@ def device_of(state: State) -> torch.device:
     return next(state.model.parameters()).device
 
 
+def command(words: list[str]) -> str:
+    """The line that repeats the run, with the plug-ins that it needs."""
+    plugins = os.environ.get("DLRUN_PLUGINS")
+    return (f"DLRUN_PLUGINS={shlex.quote(plugins)} " if plugins else "") + shlex.join(["dlrun", *words])
+
+
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
     packages = ("torch", "torchvision", "hydra-core", "numpy")
@@ -153,7 +160,7 @@ def _summary(
         "seed": config.seed,
         "versions": versions(),
         "git_commit": _git_commit(),
-        "command": shlex.join(["dlrun", *words]),
+        "command": command(words),
     }
 
 
@@ -190,4 +197,4 @@ def _say_next(config: Config, path: pathlib.Path, words: list[str]) -> None:
     if config.logger.tensorboard:
         print(f"look    tensorboard --logdir {shlex.quote(str(path))}")
     print(f"test    dlrun eval {shlex.quote(str(path))}")
-    print(f"again   {shlex.join(['dlrun', *words])}", flush=True)
+    print(f"again   {command(words)}", flush=True)
