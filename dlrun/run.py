@@ -52,7 +52,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None) ->
         with folder.owned(home.path), _status(home, config):
             home.write_config(config.to_dict(), words, spec.to_dict())
             if resume is not None:
-                _restore(home, state)
+                _restore(home, state, config)
             home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": task.watch}
             logs = config.logger.tensorboard
             events = Events(home.path, purge_step=state.step + 1 if resume else None) if logs else None
@@ -81,7 +81,7 @@ def make_folder(config: Config) -> pathlib.Path:
     return folder.create(pathlib.Path(config.outputs) / f"{config.model['name']}-{config.data['name']}")
 
 
-def _restore(home: RunFolder, state: State) -> None:
+def _restore(home: RunFolder, state: State, config: Config) -> None:
     """Loads the newest checkpoint into `state`; a run that has none yet starts anew."""
     tree, warning = home.read_last()
     if warning is not None:
@@ -93,6 +93,9 @@ def _restore(home: RunFolder, state: State) -> None:
     except (ValueError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{home.path}: its checkpoint does not fit its config: {reason}") from error
+    if config.device.threads is None:
+        # Sums in another order round otherwise: the same bits need the same number of threads.
+        torch.set_num_threads(tree["threads"])
     home.write_metrics(state.history)
 
 

@@ -55,6 +55,7 @@ class State:
             "parts": {name: part.state_dict() for name, part in parts.items() if part is not None},
             "counters": counters,
             "random": _random_state(),
+            "threads": torch.get_num_threads(),
         }
 
     def load_tree(self, tree: dict[str, Any]) -> None:

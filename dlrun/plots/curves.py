@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 LINE_STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 POINTS_UP_TO = 40  # longer curves are drawn without a point an epoch
-LEGEND_INSIDE_UP_TO = 6
+LEGEND_INSIDE_UP_TO = 6  # curves
+LEGEND_INSIDE_LENGTH = 45  # characters of the longest label
 LABEL_LENGTH = 90
 PARTS = ("train", "val", "test")
 
@@ -51,7 +52,7 @@ def overlaid_curves(curves: Mapping[str, Mapping[str, Any]], metric: str, title:
     """
     labels = sorted(curves, key=lambda label: _last(curves[label]["mean"]), reverse=True)
     texts = [f"{_last(curves[label]['mean']):#.4g}  {shorten(label, LABEL_LENGTH)}" for label in labels]
-    outside = len(labels) > LEGEND_INSIDE_UP_TO
+    outside = len(labels) > LEGEND_INSIDE_UP_TO or max(map(len, texts), default=0) > LEGEND_INSIDE_LENGTH
     legend_width = 1 + 0.078 * max(map(len, texts), default=0) if outside else 0
     figure, (ax,) = new_figure(width=7 + legend_width, height=max(4.5, 0.21 * len(labels) + 0.8))
     looks = cycle([(color, style) for style in LINE_STYLES for color in COLORS])

@@ -1,0 +1,209 @@
+"""`dlrun show [key=value ...]`: what would be trained, layer by layer; `dlrun show RUN`: what was."""
+
+import pathlib
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlrun import comparison, compose, config, runs
+from dlrun.arguments import Arguments
+from dlrun.data.spec import FILLED, DataSpec
+from dlrun.errors import UserError
+from dlrun.tables import print_table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+USAGE = "dlrun show [--config-dir DIR] [key=value ...] | dlrun show RUN"
+# Without the batch dimension: what one input of a kind looks like.
+SHAPES = {
+    "features": lambda spec: (spec.in_features,),
+    "image": lambda spec: (spec.in_channels, *spec.image_size),
+}
+BATCH_SIZE = 2  # more than one, so that no layer can take it for a size of the data
+MOST_CLASSES = 10
+
+
+def main(words: list[str]) -> int:
+    """Trains nothing, loads no data and writes nothing."""
+    arguments = Arguments(
+        USAGE, "Layers, shapes, parameters and FLOPs of a model on a data set, or what a run has left."
+    )
+    arguments.add_argument("words", nargs="*", metavar="key=value", help="as for training; or the folder of one run")
+    arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="config groups of your own")
+    given = arguments.parse_intermixed_args(words)
+    if len(given.words) == 1 and _is_folder(given.words[0]):
+        _show_run(given.words[0])
+    else:
+        _show_model(config.parse(compose.tree(given.words, given.config_dir)), words)
+    return 0
+
+
+def _is_folder(word: str) -> bool:
+    return pathlib.Path(word).is_dir() or ("=" not in word and "/" in word)
+
+
+def _show_model(checked: config.Config, words: list[str]) -> None:
+    from dlrun import build
+
+    dataset = build.data(checked)
+    seen, _ = build.view(checked, dataset.spec)
+    model = build.model(checked, seen)
+    task = build.task(checked, seen)
+    if seen.kind not in SHAPES:
+        raise UserError(f"show: cannot make up an input of kind {seen.kind!r}; kinds it can: {', '.join(SHAPES)}")
+    shape = SHAPES[seen.kind](seen)
+    layers = {module: path for path, module in model.named_modules() if _computes(module)}
+    calls, flops = _run_once(checked.model["name"], model, shape, layers)
+
+    print(f"data    {checked.data['name']}: {_offer(dataset.spec)}")
+    if seen.kind != dataset.spec.kind:
+        print(f"        seen by the model as {_offer(seen)}")
+    if seen.class_names is not None:
+        print(f"        classes: {_shorten(seen.class_names)}")
+    print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
+    filled = build.filled(checked.model, "model", seen, checked.data["name"])
+    print(f"filled  from the data: {_keys(filled, lambda key, _: key in FILLED and checked.model[key] is None)}")
+    best = "highest" if task.mode == "max" else "lowest"
+    print(f"task    {type(task).__name__}: watches val/{task.watch}, {best} is best\n")
+    title, columns = f"layers, of one {seen.kind} input {_size(shape)}", ("layer", "type", "output shape", "parameters")
+    print_table(title, columns, _layer_rows(calls, layers), right=("output shape", "parameters"))
+    print(f"\nsize    {_parameters(model)}, {_memory(model)}")
+    print(f"cost    {flops // 2:,} multiply-adds ({flops:,} FLOPs) of one example, in products and convolutions")
+    print(f"train   {shlex.join(['dlrun', *words])}")
+
+
+@dataclass
+class Call:
+    """One call of a layer; `shape` is that of its first output, without the batch."""
+
+    layer: "nn.Module"
+    shape: str | None = None
+
+
+def _run_once(
+    name: str, model: "nn.Module", shape: tuple[int, ...], layers: Iterable["nn.Module"]
+) -> tuple[list[Call], int]:
+    """The calls of `layers` in order, and the FLOPs of one example of `shape`.
+
+    **Raises:** `UserError` if the model cannot take it.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    calls: list[Call] = []
+
+    def note_output(layer: "nn.Module", inputs: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        # Calls nest: the latest that has not returned is this one.
+        call = next(call for call in reversed(calls) if call.layer is layer and call.shape is None)
+        call.shape = _size(first.shape[1:]) if hasattr(first, "shape") else type(first).__name__
+
+    hooks = []
+    for layer in layers:
+        hooks.append(layer.register_forward_pre_hook(lambda layer, _: calls.append(Call(layer))))
+        hooks.append(layer.register_forward_hook(note_output))
+    counter = FlopCounterMode(display=False)
+    try:
+        # Gradients stay on: without them a Transformer layer runs as one fused call that hides its parts.
+        with counter:
+            model.eval()(torch.rand(BATCH_SIZE, *shape))
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"model={name}: cannot take an input of shape {shape}: {str(error).splitlines()[0]}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls, counter.get_total_flops() // BATCH_SIZE
+
+
+def _layer_rows(calls: list[Call], layers: "dict[nn.Module, str]") -> list[tuple[str, ...]]:
+    """Calls in order; weights that are used without a call (or not at all) stand behind what they belong to."""
+    called = {call.layer for call in calls}
+    ordered = list(calls)
+    for layer, path in reversed(layers.items()):
+        if layer not in called and _num_own(layer):
+            owner = path.rpartition(".")[0]
+            places = [place for place, call in enumerate(ordered, start=1) if layers[call.layer] == owner]
+            ordered.insert(places[-1] if places else len(ordered), Call(layer))
+    rows, counted = [], set()
+    for call in ordered:
+        own = 0 if call.layer in counted else _num_own(call.layer)
+        counted.add(call.layer)
+        shape = "not called" if call.shape is None else call.shape
+        rows.append((layers[call.layer] or "(itself)", type(call.layer).__name__, shape, f"{own:,}" if own else ""))
+    return rows
+
+
+def _num_own(layer: "nn.Module") -> int:
+    """Parameters of a layer without those of its parts."""
+    return sum(parameter.numel() for parameter in layer.parameters(recurse=False))
+
+
+def _computes(module: "nn.Module") -> bool:
+    """Whether a module has parameters of its own or no parts that could do the work."""
+    return next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
+
+
+def _size(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _offer(spec: DataSpec) -> str:
+    sizes = {key: getattr(spec, key) for key in ("in_features", "in_channels", "image_size", "out_features")}
+    return f"{spec.kind} -> {spec.target}, {_keys(sizes, lambda _, value: value is not None)}"
+
+
+def _keys(values: dict[str, Any], wanted: Any) -> str:
+    words = [
+        f"{key}={comparison.as_word(value)}" for key, value in values.items() if key != "name" and wanted(key, value)
+    ]
+    return " ".join(words) or "nothing"
+
+
+def _shorten(names: tuple[str, ...]) -> str:
+    rest = len(names) - MOST_CLASSES
+    return ", ".join(names[:MOST_CLASSES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _parameters(model: "nn.Module") -> str:
+    parameters = list(model.parameters())
+    total, learning = sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+    return f"{total:,} parameters" + (f", {learning:,} of them learn" if learning < total else "")
+
+
+def _memory(model: "nn.Module") -> str:
+    num_bytes = sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])
+    return f"{num_bytes / 2**20:.2f} MiB of weights"
+
+
+def _show_run(folder: str) -> None:
+    path = pathlib.Path(folder)
+    if (path / "sweep.json").exists():
+        raise UserError(f"{path}: is a sweep; see its runs: dlrun report {path}")
+    if not path.is_dir():
+        raise UserError(f"show: no folder {path}; see dlrun list runs")
+    run = runs.open_run(path)
+    row = comparison.collect([path])[0]
+    quoted = shlex.quote(str(path))
+    print(f"run     {path}")
+    print(f"state   {row.state}" + (f": {row.reason}" if row.reason else ""))
+    print(f"time    started {row.started or 'never'}, finished {run.status.get('finished') or 'not yet'}")
+    groups = ("model", "data", "optimizer", "scheduler", "seed")
+    print(f"config  {' '.join(f'{group}={row.keys.get(group)}' for group in groups)}")
+    if row.state == "done":
+        speed = f"{row.epochs} epochs in {row.seconds:.1f} s on {run.summary['device']}"
+        print(f"trained {run.summary['parameters']:,} parameters, {speed}; best epoch {row.best_epoch}")
+    if row.metrics:
+        from dlrun.console import print_metrics
+
+        print_metrics(
+            "final metrics" if row.state == "done" else f"latest metrics, after epoch {row.epochs}", row.metrics
+        )
+    files = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.name != ".lock")
+    print(f"files   {f'{chr(10)}        '.join(files)}")
+    if row.state == "done":
+        print(f"test    dlrun eval {quoted}")
+    else:
+        print(f"go on   dlrun resume {quoted}")
+    print(f"again   {shlex.join(['dlrun', *run.words])}")

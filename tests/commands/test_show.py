@@ -1,0 +1,156 @@
+"""`dlrun show`: the layers of a model on a data set without loading it, or what a run has left."""
+
+import pytest
+import torch
+from stored_runs import write_run, write_sweep
+from torch import nn
+
+from dlrun import cli
+from dlrun.commands import show
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def layers_of(out):
+    lines = out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("layers"))
+    return [line.split("  ") for line in lines[start + 2 : lines.index("", start)]]
+
+
+def test_the_notes_resnet(capsys, tmp_path):
+    assert cli.main(["show", "model=resnet", "data=mnist"]) == 0
+    out = capsys.readouterr().out
+    assert "data    mnist: image -> class, in_channels=1 image_size=[28,28] out_features=10" in out
+    assert "classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in out
+    assert "filled  from the data: in_channels=1 image_size=[28,28] out_features=10" in out
+    assert "watches val/accuracy, highest is best" in out
+    rows = [[cell.strip() for cell in row if cell.strip()] for row in layers_of(out)]
+    assert rows[0] == ["convs.0", "Conv2d", "16 x 24 x 24", "416"]
+    assert rows[1] == ["pool", "MaxPool2d", "16 x 12 x 12"]
+    assert rows[-1] == ["fc", "Linear", "10", "5,130"]
+    assert sum(row[0] == "pool" for row in rows) == 2
+    parameters = sum(int(row[3].replace(",", "")) for row in rows if len(row) == 4)
+    assert f"{parameters:,} parameters" in out
+    # Output positions x kernel values x output channels, of each convolution and the linear layer.
+    products = 24**2 * 25 * 16 + 2 * 12**2 * 16 * 9 * 16 + 8**2 * 16 * 25 * 32 + 2 * 4**2 * 32 * 9 * 32 + 512 * 10
+    assert f"{products:,} multiply-adds ({2 * products:,} FLOPs)" in out
+    assert out.endswith("train   dlrun model=resnet data=mnist\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_seen_as_features(capsys):
+    assert cli.main(["show", "model=mlp", "model.hidden_sizes=[]", "data=synthetic"]) == 0
+    out = capsys.readouterr().out
+    assert "seen by the model as features -> class, in_features=784 out_features=10" in out
+    assert "size    7,850 parameters, 0.03 MiB of weights" in out
+    assert "cost    7,840 multiply-adds (15,680 FLOPs)" in out
+    assert out.endswith("train   dlrun model=mlp 'model.hidden_sizes=[]' data=synthetic\n")
+
+
+def test_a_config_folder_of_ones_own(capsys, tmp_path):
+    (tmp_path / "mine/model").mkdir(parents=True)
+    text = "name: mlp\nin_features: null\nhidden_sizes: [3]\nout_features: null\n"
+    (tmp_path / "mine/model/tiny.yaml").write_text(text)
+    assert cli.main(["show", "model=tiny", "--config-dir", "mine", "data=synthetic"]) == 0
+    out = capsys.readouterr().out
+    assert f"{784 * 3 + 3 + 3 * 10 + 10:,} parameters" in out
+    assert out.endswith("train   dlrun model=tiny --config-dir mine data=synthetic\n")
+
+
+class Odd(nn.Module):
+    """Parameters of its own, attention (whose output layer is used, not called), and a layer without use."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+        self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
+        self.unused = nn.Linear(2, 3)
+        self.encoder = nn.TransformerEncoderLayer(4, 1, 8, batch_first=True)
+
+    def forward(self, x):
+        return self.encoder(self.attention(x, x, x)[0] * self.scale)
+
+
+def test_layers_that_are_not_called_and_parameters_outside_of_layers():
+    model = Odd()
+    layers = {module: path for path, module in model.named_modules() if show._computes(module)}
+    calls, flops = show._run_once("odd", model, (5, 4), layers)
+    rows = show._layer_rows(calls, layers)
+    assert flops > 0
+    assert rows[:4] == [
+        ("(itself)", "Odd", "5 x 4", "4"),
+        ("unused", "Linear", "not called", "9"),
+        ("attention", "MultiheadAttention", "5 x 4", "60"),
+        ("attention.out_proj", "NonDynamicallyQuantizableLinear", "not called", "20"),
+    ]
+    assert ("encoder.linear2", "Linear", "5 x 4", "36") in rows
+    counted = sum(int(row[3].replace(",", "") or 0) for row in rows)
+    assert counted == sum(parameter.numel() for parameter in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_frozen_parameters_are_told_apart():
+    layer = nn.Linear(2, 3)
+    layer.bias.requires_grad_(False)
+    assert show._parameters(layer) == "9 parameters, 6 of them learn"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["resnet"], "did you mean model=resnet?"),
+        (["model=resnt"], "did you mean resnet?"),
+        (["trainer.epochs=-1"], "trainer.epochs"),
+        (["-m", "model=mlp"], "usage: dlrun show"),
+        (["model=resnet", "data=synthetic", "data.image_size=8"], "need at least 16x16"),
+        (["nope/run"], "no folder nope/run"),
+        (["model=mlp", "nope"], "nope"),
+    ],
+)
+def test_wrong_use_is_one_line(capsys, words, says):
+    assert cli.main(["show", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_a_finished_run(capsys, tmp_path):
+    write_run(tmp_path / "outputs/a", "scheduler=step", "seed=4", values=(0.9, 0.4))
+    assert cli.main(["show", "outputs/a"]) == 0
+    out = capsys.readouterr().out
+    assert "state   done" in out
+    assert "config  model=mlp data=synthetic optimizer=adam scheduler=step seed=4" in out
+    assert "trained 1,234 parameters, 2 epochs in 2.2 s on cpu; best epoch 1" in out
+    assert "0.9000" in out
+    assert "metrics.csv" in out
+    assert "test    dlrun eval outputs/a" in out
+    assert out.endswith("again   dlrun model=mlp data=synthetic scheduler=step seed=4\n")
+
+
+def test_an_interrupted_run_can_go_on(capsys, tmp_path):
+    write_run(tmp_path / "my runs/a", state="interrupted", values=(0.9, 0.4))
+    assert cli.main(["show", "my runs/a"]) == 0
+    out = capsys.readouterr().out
+    assert "state   interrupted" in out
+    assert "latest metrics, after epoch 2" in out
+    assert "go on   dlrun resume 'my runs/a'" in out
+    assert "dlrun eval" not in out
+
+
+def test_a_failed_run_says_why(capsys, tmp_path):
+    write_run(tmp_path / "a", state="failed", values=(), error="out of memory")
+    assert cli.main(["show", "a"]) == 0
+    assert "state   failed: out of memory" in capsys.readouterr().out
+
+
+def test_folders_that_are_no_runs(capsys, tmp_path):
+    write_sweep(tmp_path / "sweep", {})
+    assert cli.main(["show", "sweep"]) == 2
+    assert "dlrun report sweep" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["show", "empty"]) == 2
+    assert "is not the folder of a run" in capsys.readouterr().err
