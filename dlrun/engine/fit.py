@@ -98,11 +98,11 @@ def fit(
                 break
         guard.raise_if_bad()
         examples_per_second = train.num_in(first, state.batch) / (time.perf_counter() - started)
-        row = None if stop.requested else _close_epoch(state, task, train, val, options, autocast, keeper, stop)
-        if row is None:
+        if stop.requested or not _close_epoch(state, task, train, val, options, autocast, keeper, stop):
             keeper.last(state)
             return "interrupted"
-        recorder.epoch(state, row, examples_per_second)
+        if state.history and state.history[-1]["epoch"] == state.epoch:
+            recorder.epoch(state, state.history[-1], examples_per_second)
     return "done" if state.epoch >= options.epochs else "stopped early"
 
 
@@ -126,26 +126,27 @@ def _close_epoch(
     autocast: contextlib.AbstractContextManager[Any],
     keeper: Keeper,
     stop: Stop,
-) -> dict[str, float] | None:
-    """Evaluates, counts and saves; the epoch's row, or None if a signal came before it was whole."""
+) -> bool:
+    """Counts the epoch, evaluates and saves in their periods; False if a signal came before that."""
     epoch, is_final = state.epoch + 1, state.epoch + 1 == options.epochs
-    row = {"epoch": epoch, "step": state.step, "lr": state.lr}
-    row |= _named("train", read_out(state.sums, task, train.num_in(0, train.num_batches)))
     is_best = val is None and is_final
-    if val is not None and (epoch % options.eval_every == 0 or is_final):
-        evaluation = evaluate(state.eval_model, task, val, autocast, stop=stop)
-        if evaluation is None:
-            return None
-        row |= _named("val", evaluation.metrics)
-        is_best = _judge(state, task, evaluation.metrics)
+    if epoch % options.eval_every == 0 or is_final:
+        row = {"epoch": epoch, "step": state.step, "lr": state.lr}
+        row |= _named("train", read_out(state.sums, task, train.num_in(0, train.num_batches)))
+        if val is not None:
+            evaluation = evaluate(state.eval_model, task, val, autocast, stop=stop)
+            if evaluation is None:
+                return False
+            row |= _named("val", evaluation.metrics)
+            is_best = _judge(state, task, evaluation.metrics)
+        state.history.append(row)
     state.epoch, state.batch, state.sums = epoch, 0, {}
-    state.history.append(row)
     if is_best:
         state.best_epoch = epoch
         keeper.best(state)
     if epoch % options.save_every == 0 or is_final or _is_exhausted(state, options):
         keeper.last(state)
-    return row
+    return True
 
 
 def _share_of_step(loader: Any, batch: int, accumulate: int) -> float:

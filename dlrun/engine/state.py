@@ -24,7 +24,7 @@ class State:
     - `lr`: the learning rate of the last step.
     - `sums`: running sums of the current epoch, on the device.
     - `best_rank`: what the best evaluation is compared by, higher is better; `best_epoch`: which it was.
-    - `history`: one row of metrics for each finished epoch.
+    - `history`: one row of metrics for each evaluation.
     """
 
     model: nn.Module
