@@ -57,7 +57,6 @@ def conclude(
     state: State,
     task: Any,
     loaders: dict[str, Loader],
-    parts: dict[str, Part],
     recorder: Recorder,
     outcome: str,
 ) -> Result:
@@ -66,11 +65,11 @@ def conclude(
     part = "test" if "test" in loaders else "val" if "val" in loaders else "train"
     autocast = devices.autocast(config.device.precision, device_of(state))
     final = evaluate(model, task, loaders[part], autocast, keep_outputs=True)
-    assert final is not None and final.outputs is not None and final.target is not None
+    assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
     metrics = _final_metrics(state, task, part, final)
     home.write_summary(_summary(config, words, state, task, recorder, metrics, outcome))
     if config.logger.pictures:
-        _draw(home, state, task, final, parts[part], recorder)
+        _draw(home, state, task, final, loaders[part].part, recorder)
     if recorder.events is not None:
         if config.logger.graph:
             batch = next(iter(loaders[part].batches()))
@@ -171,7 +170,8 @@ def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, part: Par
     raw = part.read(0)[0]
     is_image = raw.dtype == torch.uint8 and raw.ndim == 3
     figures = {"learning_curves": curves.learning_curves(state.history, best_epoch=state.best_epoch)}
-    figures |= task.pictures(final.outputs, final.target, part.read if is_image else None)
+    read = (lambda i: part.read(int(final.index[i]))) if is_image else None
+    figures |= task.pictures(final.outputs, final.target, read)
     (home.path / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         png = png_bytes(figure)

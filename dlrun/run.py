@@ -70,7 +70,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None) ->
                     )  # fmt: skip
                 if outcome == "interrupted":
                     raise Interrupted(stop.requested or 0)
-                return finish.conclude(config, words, home, state, task, loaders, parts, recorder, outcome)
+                return finish.conclude(config, words, home, state, task, loaders, recorder, outcome)
 
 
 def make_folder(config: Config) -> pathlib.Path:

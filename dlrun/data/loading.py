@@ -42,7 +42,7 @@ class Loader:
 
     def __init__(
         self,
-        num_examples: int,
+        part: Part,
         prepare: Prepare,
         device: torch.device,
         *,
@@ -52,9 +52,10 @@ class Loader:
         drop_last: bool = False,
         limit: int | None = None,
     ):
-        self.num_examples, self.prepare, self.device = num_examples, prepare, device
+        self.part, self.prepare, self.device = part, prepare, device
+        self.num_examples = len(part)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        batches = num_examples // batch_size if drop_last else -(-num_examples // batch_size)
+        batches = len(part) // batch_size if drop_last else -(-len(part) // batch_size)
         self.num_batches = min(batches, limit) if limit is not None else batches
 
     def order(self, epoch: int) -> Tensor:
@@ -77,7 +78,7 @@ class TensorLoader(Loader):
     """Batches by index from tensors that live on the training device."""
 
     def __init__(self, part: TensorPart, prepare: Prepare, device: torch.device, **options):
-        super().__init__(len(part), prepare, device, **options)
+        super().__init__(part, prepare, device, **options)
         self.inputs = tuple(value.to(device) for value in part.inputs)
         self.target = part.target.to(device)
 
@@ -93,7 +94,7 @@ class WorkerLoader(Loader):
     """Batches whose samples are read one by one, in this process or in `workers` others."""
 
     def __init__(self, part: Part, prepare: Prepare, device: torch.device, *, workers: int = 0, **options):
-        super().__init__(len(part), prepare, device, **options)
+        super().__init__(part, prepare, device, **options)
         self.target = part.target.to(device)
         self.schedule = _Schedule(self)
         self.source = DataLoader(

@@ -29,11 +29,16 @@ class Task(Protocol):
 
 @dataclass
 class Evaluation:
-    """`metrics` of a part, and its `outputs` (N, ...) and `target` (N, ...) on the CPU if asked for."""
+    """`metrics` of a part and, on the CPU, what they come from.
+
+    `index` (N,) says which samples of the part were seen, rising; `outputs` (N, ...) and
+    `target` (N, ...) are in that order. They are empty if they were not asked for.
+    """
 
     metrics: dict[str, float]
-    outputs: Tensor | None = None
-    target: Tensor | None = None
+    outputs: Tensor
+    target: Tensor
+    index: Tensor
 
 
 def add_up(sums: dict[str, Tensor], task: Task, output: Any, batch: Any, loss: Tensor) -> None:
@@ -61,7 +66,7 @@ def evaluate(
     """The metrics of `model` on all batches of `loader`; None if `stop` was requested meanwhile."""
     model.eval()
     sums: dict[str, Tensor] = {}
-    examples, outputs, targets = 0, [], []
+    examples, kept = 0, []
     for batch in loader.batches():
         if stop is not None and stop.requested:
             return None
@@ -70,9 +75,10 @@ def evaluate(
         add_up(sums, task, output, batch, task.loss(output, batch))
         examples += len(batch)
         if keep_outputs:
-            outputs.append(output.float())
-            targets.append(batch.target)
+            kept.append((output.float(), batch.target, batch.index))
     metrics = read_out(sums, task, examples)
-    if not keep_outputs:
-        return Evaluation(metrics)
-    return Evaluation(metrics, torch.cat(outputs).cpu(), torch.cat(targets).cpu())
+    if not kept:
+        return Evaluation(metrics, *[torch.empty(0)] * 3)
+    outputs, target, index = (torch.cat(column).cpu() for column in zip(*kept, strict=True))
+    order = index.argsort()
+    return Evaluation(metrics, outputs[order], target[order], index[order])

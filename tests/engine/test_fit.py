@@ -13,6 +13,7 @@ from torch import nn
 from dlrun.data.loading import TensorLoader
 from dlrun.data.parts import TensorPart
 from dlrun.data.spec import DataSpec
+from dlrun.engine.evaluate import evaluate
 from dlrun.engine.finite import FiniteGuard, NonFiniteLoss
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
@@ -285,3 +286,12 @@ def test_a_state_of_another_make_is_refused_by_name():
     with_ema.ema = averaged(with_ema.model, 0.9)
     with pytest.raises(ValueError, match="ema"):
         plain.load_tree(with_ema.to_tree())
+
+
+def test_kept_outputs_are_in_the_order_of_the_part():
+    data, model = part(), linear()
+    shuffled = loader(data, shuffle=True, seed=5, limit=2)
+    found = evaluate(model, Multiclass(SPEC), shuffled, contextlib.nullcontext(), keep_outputs=True)
+    assert found.index.tolist() == sorted(shuffled.order(0)[:16].tolist())
+    torch.testing.assert_close(found.outputs, model(data.inputs[0][found.index]).detach())
+    assert torch.equal(found.target, data.target[found.index])
