@@ -46,6 +46,9 @@ def announce(
     print(f"data    {config.data['name']}, {sizes} examples")
     print(f"device  {devices.label(device)}, {config.device.precision}{threads}")
     print(f"folder  {path}", flush=True)
+    load = os.getloadavg()[0]
+    if device.type == "cpu" and torch.get_num_threads() > 1 and load > (os.cpu_count() or 1):
+        print(f"dlrun: note: other programs keep the cores busy (load {load:.1f}); device.threads=1 may be faster")
     if config.device.precision == "bf16" and device.type == "cpu" and not devices.bf16_is_native():
         print("dlrun: warning: this CPU has no bf16 instructions, so bf16 is slower than fp32 here")
 
