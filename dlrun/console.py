@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 from tqdm import tqdm
 
 
@@ -32,7 +33,7 @@ class Console:
     def epoch(self, row: dict[str, float], examples_per_second: float, is_best: bool) -> None:
         """One line: epoch, metrics of both parts, learning rate, training speed, `*` for the best so far."""
         names = [name for name in row if "/" in name]
-        metrics = "  ".join(f"{name} {row[name]:.4f}" for name in names)
+        metrics = "  ".join(f"{name} {number(row[name])}" for name in names)
         mark = " *" if is_best else ""
         epoch = f"epoch {int(row['epoch']):>{len(str(self.epochs))}}/{self.epochs}"
         self.say(f"{epoch}  {metrics}  lr {row['lr']:.3g}  {examples_per_second:,.0f} examples/s{mark}")
@@ -85,11 +86,11 @@ class SweepTable:
         waiting = [job for job in self.jobs if job.state == "waiting"]
         shown = [job for job in self.jobs if job.state != "waiting"][-20:] + waiting[:5]
         for job in shown:
-            value = "" if job.value is None else f"{job.value:.4f}"
-            reason = f"failed: {job.reason}" if job.state == "failed" else job.state
-            table.add_row(
-                str(job.number), self._changed(job), reason, value, "" if job.seconds is None else f"{job.seconds:.0f}"
-            )
+            state = f"failed: {job.reason}" if job.state == "failed" else job.state
+            value = "" if job.value is None else number(job.value)
+            seconds = "" if job.seconds is None else f"{job.seconds:.0f}"
+            # Text, because rich takes brackets in a string for its own markup.
+            table.add_row(*map(Text, (str(job.number), self._changed(job), state, value, seconds)))
         if len(waiting) > 5:
             table.caption = f"and {len(waiting) - 5} more waiting"
         return table
@@ -97,7 +98,7 @@ class SweepTable:
     @staticmethod
     def _outcome(job: Any) -> str:
         if job.state == "done" and job.value is not None:
-            return f"done {job.value:.4f} in {job.seconds:.1f} s"
+            return f"done {number(job.value)} in {job.seconds:.1f} s"
         return f"{job.state}: {job.reason}" if job.reason else job.state
 
     @staticmethod
@@ -109,14 +110,21 @@ def print_metrics(title: str, metrics: dict[str, float]) -> None:
     """A table: one row a metric, one column a part."""
     parts = list(dict.fromkeys(name.split("/")[0] for name in metrics))
     names = list(dict.fromkeys(name.split("/")[1] for name in metrics))
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("metric")
     for part in parts:
         table.add_column(part, justify="right")
     for name in names:
-        cells = [f"{metrics[f'{part}/{name}']:.4f}" if f"{part}/{name}" in metrics else "" for part in parts]
+        cells = [number(metrics[f"{part}/{name}"]) if f"{part}/{name}" in metrics else "" for part in parts]
         table.add_row(name, *cells)
     rich_print(table)
+
+
+def number(value: float) -> str:
+    """Four digits that say something: 0.9749, 0.001234, 2861, 1.2e-08."""
+    if value == 0 or 0.01 <= abs(value) < 100:
+        return f"{value:.4f}"
+    return f"{value:.4g}"
 
 
 def rich_print(thing: Any) -> None:

@@ -1,0 +1,1 @@
+"""Timings of dlrun beside what one would write by hand: `python -m benchmarks`."""
