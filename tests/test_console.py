@@ -36,8 +36,9 @@ def job(number, state, **more):
 
 
 def test_without_a_terminal_each_ended_job_is_one_line(capsys):
-    jobs = [job(0, "running"), job(1, "done", value=0.5, seconds=1.0), job(2, "failed", reason="[/x] broke")]
+    jobs = [job(0, "done"), job(1, "running", value=0.5, seconds=1.0), job(2, "failed", reason="[/x] broke")]
     table = console.SweepTable(jobs)
+    jobs[1].state = "done"
     table.update()
     table.update()
     assert capsys.readouterr().out.splitlines() == [
@@ -55,9 +56,9 @@ def test_the_live_table_shows_reasons_as_they_are():
     assert "[4]" in out.file.getvalue()
 
 
-def test_the_bar_follows_batches_of_the_whole_run():
+def test_the_bar_follows_batches_of_the_whole_run(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     shown = console.Console(epochs=3, batches_per_epoch=10)
-    shown.bar.disable = False
     shown.progress(epoch=1, batch=4, loss=0.5)
-    assert shown.bar.n == 14
+    assert (shown.bar.n, shown.bar.total) == (14, 30)
     shown.close()
