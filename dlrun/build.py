@@ -1,6 +1,7 @@
 """The pieces of a run, built from its config: `run`, `eval` and `show` share them."""
 
 import contextlib
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -23,11 +24,14 @@ from dlrun.registry import DATA, MODELS, OPTIMIZERS, SCHEDULERS, TASKS
 
 @contextlib.contextmanager
 def blaming(key: str) -> Iterator[None]:
-    """A `ValueError` inside becomes a `UserError` that starts with the config key at fault."""
+    """An error about a value becomes a `UserError` that starts with the config key at fault."""
     try:
         yield
     except ValueError as error:
-        raise UserError(f"{key}: {error}") from error
+        raise UserError(f"{key}: {_first_line(error)}") from error
+    except (RuntimeError, TypeError, OverflowError) as error:
+        # Mostly a size that no memory holds; in a plug-in it may be a mistake of the code.
+        raise UserError(f"{key}: {type(error).__name__}: {_first_line(error)} (DLRUN_DEBUG=1 shows where)") from error
 
 
 def device(config: Config) -> torch.device:
@@ -35,6 +39,8 @@ def device(config: Config) -> torch.device:
     options = config.device
     with blaming("device"):
         chosen = devices.choose(options.name, options.index)
+        if options.index and chosen.type != "cuda":
+            raise ValueError(f"index {options.index} counts CUDA GPUs, and this run is on {chosen.type}")
         devices.check_precision(options.precision, chosen)
     devices.configure(options.precision, options.threads, options.deterministic)
     return chosen
@@ -127,12 +133,6 @@ def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | Non
     name = f"model={config.model['name']}"
     if config.trainer.patience is not None and val is None:
         raise UserError("trainer.patience: there is no val part to watch; set data.val_fraction above 0")
-    has_batch_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if has_batch_norm and train.num_in(train.num_batches - 1, train.num_batches) == 1:
-        raise UserError(
-            f"trainer.batch_size: the last batch of {train.num_examples} examples holds one, and a batch norm of "
-            f"{name} needs two; use trainer.drop_last=true or another batch size"
-        )
     raw = tuple(value.unsqueeze(0).to(train.device) for value in part.read(0))
     inputs = train.prepare(raw)
     try:
@@ -140,7 +140,24 @@ def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | Non
             model.eval()(*inputs)
     except (RuntimeError, ValueError) as error:
         shape = tuple(inputs[0].shape[1:])
-        raise UserError(f"{name}: cannot take an input of shape {shape}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{name}: cannot take an input of shape {shape}: {_first_line(error)}") from error
+    if train.num_in(train.num_batches - 1, train.num_batches) == 1 and not _learns_from_one(model, inputs):
+        raise UserError(
+            f"trainer.batch_size: the last batch of {train.num_examples} examples holds one, and a batch norm of "
+            f"{name} needs two; use trainer.drop_last=true or another batch size"
+        )
+
+
+def _learns_from_one(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bool:
+    """Whether a batch of one gives each batch norm more than one value a channel, tried on a copy of `model`."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        return True
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            copy.deepcopy(model).train()(*inputs)
+    except ValueError:
+        return False
+    return True
 
 
 def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: torch.device) -> dict[str, Loader]:
@@ -149,6 +166,9 @@ def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: to
     **Raises:** `UserError` if a part gives no batch at all.
     """
     trainer = config.trainer
+    empty = [name for name in dict.fromkeys(["train", *parts]) if name not in parts or len(parts[name]) == 0]
+    if empty:
+        raise UserError(f"data={config.data['name']}: no example in {', '.join(empty)}")
     evaluation_size = trainer.eval_batch_size or 4 * trainer.batch_size
     if trainer.overfit_one_batch:
         first = parts["train"].subset(torch.arange(min(trainer.batch_size, len(parts["train"]))))
@@ -194,7 +214,13 @@ def filled(section: dict[str, Any], group: str, spec: DataSpec, data_name: str) 
             keys[key] = getattr(spec, key)
             if keys[key] is None:
                 raise UserError(f"{group}.{key}: data={data_name} does not say it; write {group}.{key}=VALUE")
+        elif key == "out_features" and spec.out_features not in (None, value):
+            raise UserError(f"{group}.{key}: is {value}, data={data_name} has {spec.out_features}; leave it null")
     return keys
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _keys(section: dict[str, Any]) -> dict[str, Any]:

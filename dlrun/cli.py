@@ -3,13 +3,19 @@
 Nothing here imports torch before a config has been checked.
 """
 
+import difflib
 import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from dlrun import __version__, schema
+from dlrun import __version__, registry, schema
 from dlrun.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from dlrun.config import Config
 
 VERBS = {
     "list": "models, data sets, experiments, or the runs in a folder",
@@ -19,6 +25,15 @@ VERBS = {
     "report": "a table and curves over several runs or a sweep",
     "doctor": "checks versions, devices and data, and trains for a moment",
 }
+
+# Hydra's flags that print something about a config and stop, with what may follow them.
+SHOWING = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    "--hydra-help": (),
+}
+SHORT = {"-m": "--multirun", "-cd": "--config-dir", "-c": "--cfg", "-i": "--info", "-p": "--package"}
+FLAGS = ("--multirun", "--config-dir", *SHOWING, "--resolve", "--package", "--version", "--help")
 
 WELCOME = f"""dlrun {__version__}: trains, compares and shows the models of a deep-learning course.
 
@@ -44,7 +59,7 @@ examples
 flags
   -m, --multirun      one job for each combination of comma-separated values
   --config-dir DIR    more config groups, in your own folder DIR/model/*.yaml and so on
-  --cfg job           print the composed config and stop (any other flag of Hydra works too)
+  --cfg job           print the composed config and stop; --info, --hydra-help: Hydra's own flags
   --version, --help
 
 verbs
@@ -60,7 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 failed, 2 wrong usage, 128 + signal."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _dispatch(words)
+        done = _dispatch(words)
+        if isinstance(done, int):
+            return done
+        from dlrun.run import run
+
+        run(done, words)
+        return 0
     except (UserError, RunError) as error:
         for line in str(error).splitlines():
             print(f"dlrun: error: {line}", file=sys.stderr)
@@ -75,7 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str]) -> "int | Config":
+    """Answers what trains no single run, with its exit code; else gives the checked config of that run."""
     if not words:
         print(WELCOME)
         return 0
@@ -83,6 +105,7 @@ def _dispatch(words: list[str]) -> int:
         return _complete(words)
     first, rest = words[0], words[1:]
     if first in VERBS:
+        registry.load_plugins()
         return importlib.import_module(f"dlrun.commands.{first}").main(rest)
     if "--version" in words:
         print(f"dlrun {__version__}")
@@ -90,49 +113,67 @@ def _dispatch(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(_help())
         return 0
-    if "=" not in first and first[0] not in "-~+" and (near := schema.suggest(first, VERBS)):
-        raise UserError(f"unknown verb {first!r}{near} (verbs: {', '.join(VERBS)})")
-    return _train(words)
+    if "=" not in first and first[:1].isalpha():
+        _refuse_unknown_verb(first)
+    return _read(words)
 
 
-def _train(words: list[str]) -> int:
+def _refuse_unknown_verb(word: str) -> None:
+    """**Raises:** `UserError` if `word` is nearer to a verb than to an option such as resnet."""
+    from dlrun import compose
+
+    options = [option for names in compose.groups([]).values() for option in names]
+    near = difflib.get_close_matches(word, [*options, *VERBS], 1)
+    if near and near[0] in VERBS:
+        raise UserError(f"unknown verb {word!r}; did you mean {near[0]}? (verbs: {', '.join(VERBS)})")
+
+
+def _read(words: list[str]) -> "int | Config":
     from dlrun import compose, config
 
     flags, config_dirs, overrides = _split(words)
-    if flags - {"-m", "--multirun"}:
-        compose.tree(overrides, config_dirs)
-        return _hydra(words)
-    if flags:
+    shows = flags & set(SHOWING)
+    if flags & {"--resolve", "--package"} and "--cfg" not in shows:
+        raise UserError(f"{', '.join(sorted(flags - shows))}: only goes with --cfg job")
+    if shows and "--multirun" in flags:
+        raise UserError(f"{', '.join(sorted(shows))}: shows one config; leave out -m and the lists of values")
+    if "--multirun" in flags:
         from dlrun import sweep
 
         return sweep.start(overrides, config_dirs, words)
     checked = config.parse(compose.tree(overrides, config_dirs))
-
-    from dlrun.run import run
-
-    run(checked, words)
-    return 0
+    return _hydra(words) if shows else checked
 
 
 def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:
-    """Flags, config folders and overrides of a training command."""
+    """Flags (in their long form), config folders and overrides of a training command."""
     flags, config_dirs, overrides = set(), [], []
     remaining = iter(words)
     for word in remaining:
         name, equals, value = word.partition("=")
-        if name in ("--config-dir", "-cd"):
-            folder = value if equals else next(remaining, None)
-            if folder is None:
-                raise UserError("--config-dir: needs a folder")
-            config_dirs.append(folder)
-        elif word in ("--cfg", "-c", "--info", "-i", "--package", "-p"):
-            flags.add(word)
-            next(remaining, None)
-        elif word.startswith("-"):
-            flags.add(word)
-        else:
+        if not word.startswith("-"):
             overrides.append(word)
-    return flags, config_dirs, overrides
+            continue
+        flag = SHORT.get(name, name)
+        if flag not in FLAGS:
+            raise UserError(f"unknown flag {name!r}{schema.suggest(name, FLAGS)} (flags: {', '.join(FLAGS)})")
+        flags.add(flag)
+        if flag == "--config-dir":
+            config_dirs.append(value if equals else _follower(name, "FOLDER", remaining))
+        elif flag == "--package" and not equals:
+            _follower(name, "PACKAGE", remaining)
+        elif allowed := SHOWING.get(flag):
+            chosen = value if equals else _follower(name, "|".join(allowed), remaining)
+            if chosen not in allowed:
+                raise UserError(f"{name}: must be one of {', '.join(allowed)}, found {chosen!r}")
+    return flags - {"--config-dir"}, config_dirs, overrides
+
+
+def _follower(flag: str, what: str, remaining: Iterator[str]) -> str:
+    word = next(remaining, None)
+    if word is None:
+        raise UserError(f"{flag}: what follows is missing; write {flag} {what}")
+    return word
 
 
 def _hydra(words: list[str]) -> int:

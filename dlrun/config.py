@@ -7,12 +7,17 @@ once, each mistake on a line of its own with the full key, what was found and wh
 import dataclasses
 import typing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dlrun import registry, schema
 from dlrun.data.spec import FILLED
 from dlrun.errors import UserError
-from dlrun.schema import NonNegativeInt, PositiveFloat, PositiveInt, ProperFraction, Seed
+from dlrun.schema import NonNegativeInt, PositiveFloat, PositiveInt, ProperFraction, Range, Seed
+
+# More of them than this is a slip of the hand that would take the machine down.
+Threads = Annotated[int, Range(low=1, high=1024)]
+Workers = Annotated[int, Range(low=0, high=1024)]
+Jobs = Annotated[int, Range(low=1, high=1024)]
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class Device:
     compile: bool
     residency: Literal["auto", "device", "workers"]
     resident_limit_mb: NonNegativeInt
-    workers: NonNegativeInt
-    threads: PositiveInt | None
+    workers: Workers
+    threads: Threads | None
     deterministic: bool
 
 
@@ -66,7 +71,7 @@ class Sweep:
     """How `dlrun -m` runs its jobs; conf/sweep/default.yaml."""
 
     folder: str | None
-    jobs: PositiveInt
+    jobs: Jobs
     timeout_minutes: PositiveFloat | None
 
 
@@ -94,9 +99,8 @@ class Config:
 
 def parse(tree: dict[str, Any]) -> Config:
     """Checks a composed config. **Raises:** `UserError` with one line for each mistake."""
-    problems = _targets(tree)
-    if problems:
-        raise UserError("\n".join(problems))
+    _refuse(_targets(tree))
+    problems: list[str] = []
     values: dict[str, Any] = {}
     hints = typing.get_type_hints(Config, include_extras=True)
     problems += _unknown_keys("", tree, list(hints))
@@ -109,10 +113,15 @@ def parse(tree: dict[str, Any]) -> Config:
             values[name] = _check_section(name, tree[name], annotation, problems)
         else:
             values[name] = _check_value(name, tree[name], annotation, problems)
-    problems = problems or _check_together(values)
-    if problems:
-        raise UserError("\n".join(problems))
+    _refuse(problems)
+    _refuse(_check_together(values))
     return Config(**values)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        # A key from a file may hold line breaks; a mistake is one line.
+        raise UserError("\n".join(" ".join(problem.split()) for problem in problems))
 
 
 def _targets(tree: Any, path: str = "") -> list[str]:
@@ -139,7 +148,7 @@ def _unknown_keys(section: str, tree: dict[str, Any], known: list[str]) -> list[
         if key in known:
             continue
         elsewhere = _other_owners(section, key)
-        hint = schema.suggest(str(key), known) or (f"; it is a key of {elsewhere}" if elsewhere else "")
+        hint = f"; it is a key of {elsewhere}" if elsewhere else schema.suggest(str(key), known)
         allowed = ", ".join(known) if known else "none"
         problems.append(f"{prefix}{key}: unknown key{hint} ({section or 'top-level'} keys: {allowed})")
     return problems
@@ -152,12 +161,11 @@ def _other_owners(section: str, key: str) -> str:
 
 
 def _check_registered(group: str, tree: Any, problems: list[str]) -> dict[str, Any]:
-    if not isinstance(tree, dict) or "name" not in tree:
-        problems.append(
-            f"{group}: is missing; choose one with {group}=NAME ({', '.join(registry.REGISTRIES[group].names())})"
-        )
+    name = tree.get("name") if isinstance(tree, dict) else None
+    if not isinstance(name, str):
+        names = ", ".join(registry.REGISTRIES[group].names())
+        problems.append(f"{group}.name: must be one of {names}, found {name!r}; choose with {group}=NAME")
         return {}
-    name = tree["name"]
     if group == "task" and name == "auto":
         problems += _unknown_keys("task", tree, ["name"])
         return dict(tree)
@@ -167,7 +175,7 @@ def _check_registered(group: str, tree: Any, problems: list[str]) -> dict[str, A
         problems.append(f"{group}.name: {error}")
         return {}
     problems += _unknown_keys(group, tree, ["name", *parameters])
-    checked = {"name": name}
+    checked: dict[str, Any] = {"name": name}
     for key, parameter in parameters.items():
         value = tree.get(key, None if parameter.default is schema.REQUIRED else parameter.default)
         if value is None and group in ("model", "task") and key in FILLED:
@@ -206,7 +214,8 @@ def _check_value(key: str, value: Any, annotation: Any, problems: list[str]) -> 
 def _check_together(values: dict[str, Any]) -> list[str]:
     """Keys that are right one by one and wrong together."""
     trainer, device = values["trainer"], values["device"]
-    problems = []
+    folders = {"outputs": values["outputs"], "folder": values["folder"], "sweep.folder": values["sweep"].folder}
+    problems = [f"{key}: must name a folder, found ''" for key, folder in folders.items() if folder == ""]
     if device.name == "cpu" and device.precision in ("tf32", "fp16"):
         problems.append(f"device.precision: {device.precision} does not work on cpu; use fp32 or bf16")
     if device.name == "mps" and device.precision == "tf32":

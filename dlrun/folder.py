@@ -9,8 +9,9 @@ import os
 import pathlib
 import secrets
 import socket
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from omegaconf import OmegaConf
 
@@ -19,25 +20,28 @@ from dlrun.errors import UserError
 
 LAST, PREVIOUS, BEST = "last.safetensors", "last.previous.safetensors", "best.safetensors"
 
-# What a run leaves that was killed before its config stood there: nothing to go on with.
-LEFTOVERS = {".lock", "checkpoints", "status.json", "status.json.tmp", "config.yaml.tmp"}
+# What a run leaves, beside unfinished .tmp files, that was killed before its config stood there: nothing to go on with.
+LEFTOVERS = {".lock", "checkpoints", "status.json", "spec.json", "overrides.json"}
 
 
 def check_writable(outputs: str) -> None:
     """**Raises:** `UserError` if no run folder could be made below `outputs`. Makes nothing itself."""
     path = pathlib.Path(outputs).absolute()
-    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    nearest = next(parent for parent in (path, *path.parents) if os.path.exists(parent))
     if not nearest.is_dir():
         raise UserError(f"outputs: {nearest} is not a folder; choose another with outputs=FOLDER")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"outputs: {nearest} is not writable; choose another folder with outputs=FOLDER")
 
 
-def create(base: pathlib.Path, name: str | None = None) -> pathlib.Path:
+def create(base: pathlib.Path, name: str | None = None, key: str | None = None) -> pathlib.Path:
     """A new folder `<base>/<date>_<time>-<id>` (or `<base>/<name>`) that nothing else owns.
+
+    `key` is the config key that an error names.
 
     **Raises:** `UserError` if it cannot be made or `name` is taken.
     """
+    key = key or ("folder" if name else "outputs")
     while True:
         stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         path = base / (name or f"{stamp}-{secrets.token_hex(2)}")
@@ -46,14 +50,12 @@ def create(base: pathlib.Path, name: str | None = None) -> pathlib.Path:
         except FileExistsError:
             if name is None and base.is_dir():
                 continue
-            if path.is_dir() and {file.name for file in path.iterdir()} <= LEFTOVERS:
+            if _is_leftover(path):
                 return path
-            raise UserError(
-                f"folder: {path} is in use; choose another, or go on with it: dlrun resume {path}"
-            ) from None
+            raise UserError(f"{key}: {path} is in use; choose another, or go on with it: dlrun resume {path}") from None
         except OSError as error:
             raise UserError(
-                f"outputs: cannot make {path}: {error.strerror}; choose another folder with outputs=FOLDER"
+                f"{key}: cannot make {path}: {error.strerror}; choose another folder with {key}=FOLDER"
             ) from error
         return path
 
@@ -68,12 +70,36 @@ def owned(path: pathlib.Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.seek(0)
-            raise UserError(f"{path} belongs to a running process ({lock.read().strip() or 'unknown'})") from None
+            raise UserError(f"{path} belongs to a running process ({_holder(lock)})") from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
         yield
+
+
+def wait_until_free(path: pathlib.Path) -> None:
+    """Returns when no process owns the folder: a job whose sweep was killed may still be saving."""
+    if (path / ".lock").exists():
+        with open(path / ".lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _holder(lock: IO[str]) -> str:
+    """The process that holds `lock`; it writes its name right after it got it."""
+    for _ in range(100):
+        lock.seek(0)
+        if name := lock.read().strip():
+            return name
+        time.sleep(0.01)
+    return "unknown"
+
+
+def _is_leftover(path: pathlib.Path) -> bool:
+    """Whether `path` holds nothing but what a killed run left. **Raises:** `UserError` if it is still at work."""
+    if (path / ".lock").exists():
+        with owned(path):
+            pass
+    return path.is_dir() and {file.name for file in path.iterdir() if file.suffix != ".tmp"} <= LEFTOVERS
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -105,10 +131,13 @@ class RunFolder:
         )
 
     def write_config(self, config: dict[str, Any], words: list[str], spec: dict[str, Any]) -> None:
-        """The resolved config, the words of the command, and the data's offer."""
-        _write_whole(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        """The resolved config, the words of the command, and the data's offer.
+
+        The config comes last: a folder that has one can be resumed.
+        """
         write_json(self.path / "overrides.json", words)
         write_json(self.path / "spec.json", spec)
+        _write_whole(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run in one record."""

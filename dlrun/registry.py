@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from dlrun import schema
@@ -122,29 +123,33 @@ def load_plugins() -> None:
     **Raises:** `UserError` naming the file and the reason if one cannot be imported.
     """
     for path in filter(None, os.environ.get("DLRUN_PLUGINS", "").split(os.pathsep)):
-        _import_file(path)
+        resolved = pathlib.Path(path).expanduser().resolve()
+        if not resolved.is_file():
+            raise UserError(f"DLRUN_PLUGINS: no file {path}")
+        _load_once(str(resolved), f"DLRUN_PLUGINS: {path}", lambda resolved=resolved: _import_file(resolved))
     for entry in importlib.metadata.entry_points(group="dlrun.plugins"):
-        if entry.value not in _loaded_plugins:
-            _loaded_plugins.add(entry.value)
-            entry.load()
+        _load_once(entry.value, f"plug-in {entry.name} ({entry.value})", entry.load)
 
 
-def _import_file(path: str) -> None:
-    resolved = pathlib.Path(path).resolve()
-    if str(resolved) in _loaded_plugins:
+def _load_once(key: str, what: str, load: Callable[[], Any]) -> None:
+    if key in _loaded_plugins:
         return
-    if not resolved.is_file():
-        raise UserError(f"DLRUN_PLUGINS: no file {path}")
-    module_name = f"dlrun_plugin_{resolved.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, resolved)
-    if spec is None or spec.loader is None:
-        raise UserError(f"DLRUN_PLUGINS: {path} is not a Python file (.py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    _loaded_plugins.add(str(resolved))
     try:
-        spec.loader.exec_module(module)
-    except UserError:
-        raise
+        load()
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
     except Exception as error:
-        raise UserError(f"DLRUN_PLUGINS: {path} cannot be imported: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{what}: cannot be imported: {type(error).__name__}: {reason}") from error
+    _loaded_plugins.add(key)
+
+
+def _import_file(path: pathlib.Path) -> None:
+    name = f"dlrun_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError("is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    # Pickle, which sends data to loader processes, looks a class up by its module.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

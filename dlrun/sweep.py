@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shlex
 import signal
 import sys
 import time
@@ -63,27 +64,30 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
 
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
-    lists = [o.input_line or "" for o in compose.parse(overrides) if o.is_sweep_override()]
-    if any(line.startswith(("sweep.", "sweep=")) for line in lists):
-        raise UserError("sweep: the keys of the sweep itself cannot be swept")
-    axes = [line.split("=", 1)[0].lstrip("+") for line in lists]
-    plan = Plan(words, config_dirs)
-    for number, words_of_job in enumerate(compose.expand(overrides)):
+    parsed = compose.parse(overrides)
+    for override in parsed:
+        key = override.key_or_group
+        if key in ("folder", "outputs"):
+            raise UserError(f"{key}: the jobs of a sweep stand in its own folder; choose it with sweep.folder=FOLDER")
+        if override.is_sweep_override() and key.partition(".")[0] == "sweep":
+            raise UserError(f"{override.input_line}: the keys of the sweep itself cannot be swept")
+    axes = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    plan = Plan(words, [str(pathlib.Path(folder).resolve()) for folder in config_dirs])
+    for number, words_of_job in enumerate(compose.expand(overrides, config_dirs)):
         values = dict(word.lstrip("+").split("=", 1) for word in words_of_job if "=" in word)
         plan.jobs.append(Job(number, words_of_job, {axis: values[axis] for axis in axes}))
     options = _configs(plan)[0].sweep
     if options.folder is not None:
         path = pathlib.Path(options.folder)
-        home = folder.create(path.parent, path.name)
+        home = folder.create(path.parent, path.name, key="sweep.folder")
     else:
-        home = folder.create(pathlib.Path("multirun"))
+        home = folder.create(pathlib.Path("multirun"), key="sweep.folder")
     return run_jobs(home, plan)
 
 
 def resume(home: pathlib.Path) -> int:
-    """Runs the jobs of a sweep that are not done yet."""
-    values = json.loads((home / "sweep.json").read_text())
-    plan = Plan(values["words"], values["config_dirs"], [Job(**job) for job in values["jobs"]])
+    """Runs the jobs of a sweep that are not done yet. **Raises:** `UserError` if its record cannot be read."""
+    plan = _read_plan(home / "sweep.json")
     for job in plan.jobs:
         # The run's own status is the truth; the sweep may have been killed before it heard of it.
         job.state = "done" if _status(home, job).get("state") == "done" else "waiting"
@@ -99,19 +103,17 @@ def run_jobs(home: pathlib.Path, plan: Plan) -> int:
     with folder.owned(home):
         stopped = _Driver(home, plan, configs).drive()
     if stopped is not None:
-        print(f"interrupted; go on with: dlrun resume {home}", file=sys.stderr)
+        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home))}", file=sys.stderr)
         return 128 + stopped
     if any(job.state == "done" for job in plan.jobs):
         report.report([str(home)])
     failed = [job for job in plan.jobs if job.state == "failed"]
     for job in failed:
-        print(
-            f"job {job.number} failed: {' '.join(job.overrides)}: {job.reason} (log: {_log(home, job)})",
-            file=sys.stderr,
-        )
+        told = " ".join(f"{key}={value}" for key, value in job.changed.items()) or " ".join(job.overrides)
+        print(f"job {job.number} failed: {told}: {job.reason} (log: {_log(home, job)})", file=sys.stderr)
     print(f"folder  {home}")
     if failed:
-        print(f"again   dlrun resume {home}")
+        print(f"again   dlrun resume {shlex.quote(str(home))}")
     return 1 if failed else 0
 
 
@@ -126,7 +128,7 @@ class _Driver:
         self.running: list[Running] = []
         self.signals: list[int] = []
         # Threads are counted when torch loads, in the server that all jobs are forked from.
-        threads = str(max(1, len(os.sched_getaffinity(0)) // options.jobs))
+        threads = str(max(1, _cores() // options.jobs))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, threads)
         self.context = multiprocessing.get_context("forkserver")
@@ -136,6 +138,8 @@ class _Driver:
         """Returns the signal that stopped the sweep, or None when every job has ended."""
         previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         waiting = [job for job in self.plan.jobs if job.state == "waiting"]
+        # Before anything else: a folder without it can be neither resumed nor used again.
+        self._save()
         (self.home / "logs").mkdir(exist_ok=True)
         try:
             with SweepTable(self.plan.jobs) as table:
@@ -158,7 +162,6 @@ class _Driver:
         order = worker.Order(
             config=self.configs[job.number].to_dict() | {"folder": str(path)},
             words=[f"--config-dir={d}" for d in self.plan.config_dirs] + job.overrides,
-            resume=(path / "config.yaml").exists(),
             log=str(_log(self.home, job)),
             slot=self.slots.pop(0),
         )
@@ -167,6 +170,9 @@ class _Driver:
         theirs.close()
         job.state = "running"
         self.running.append(Running(job, process, ours, order.slot, time.monotonic()))
+        if self.signals:
+            # It came while this process was started, and could not be passed on to it.
+            process.terminate()
 
     def _listen(self) -> None:
         """Waits until a process ends, a second at most, and settles those that have."""
@@ -176,11 +182,11 @@ class _Driver:
             entry.job.seconds = round(now - entry.started, 1)
             if not entry.process.is_alive():
                 self._settle(entry)
-            elif now - entry.started > self.limit + GRACE_SECONDS:
-                entry.process.kill()
             elif now - entry.started > self.limit and not entry.is_overdue:
                 entry.is_overdue = True
                 entry.process.terminate()
+            elif now - entry.started > self.limit + GRACE_SECONDS:
+                entry.process.kill()
 
     def _settle(self, entry: Running) -> None:
         entry.process.join()
@@ -188,10 +194,10 @@ class _Driver:
         said: dict[str, Any] = {}
         with contextlib.suppress(EOFError, OSError):
             said = entry.connection.recv() if entry.connection.poll() else {}
-        if entry.is_overdue:
-            job.state, job.reason = "failed", f"took longer than {self.limit / 60:g} minutes"
-        elif code == 0 and said:
+        if code == 0 and said:
             job.state, job.value = "done", said["value"]
+        elif entry.is_overdue:
+            job.state, job.reason = "failed", f"took longer than {self.limit / 60:g} minutes"
         elif self.signals:
             job.state = "interrupted"
         else:
@@ -215,15 +221,32 @@ class _Driver:
 def _configs(plan: Plan) -> list[config.Config]:
     """The checked config of every job. **Raises:** `UserError` that names the jobs that are wrong."""
     configs, problems = [], []
+    composer = compose.Composer(plan.config_dirs)
     for job in plan.jobs:
         try:
-            configs.append(config.parse(compose.tree(job.overrides, plan.config_dirs)))
+            configs.append(config.parse(composer.tree(job.overrides)))
         except UserError as error:
             problems += [f"job {job.number} ({' '.join(job.overrides)}): {line}" for line in str(error).splitlines()]
     if problems:
         rest = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise UserError(problems[0] + rest)
     return configs
+
+
+def _read_plan(path: pathlib.Path) -> Plan:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        plan = Plan(values["words"], values["config_dirs"], [Job(**job) for job in values["jobs"]])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+    if not plan.jobs or [job.number for job in plan.jobs] != list(range(len(plan.jobs))):
+        raise UserError(f"{path}: its jobs are not numbered from 0")
+    return plan
+
+
+def _cores() -> int:
+    """What this process may use; macOS cannot say more than what there is."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _status(home: pathlib.Path, job: Job) -> dict[str, Any]:

@@ -1,31 +1,38 @@
 """The inside of a sweep's job: a process forked from a server that has loaded torch once."""
 
+import contextlib
 import faulthandler
 import multiprocessing
 import os
+import pathlib
 import signal
 import sys
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-from dlrun import config, registry
+from tqdm import tqdm
+
+from dlrun import config, folder, registry
 from dlrun.errors import RunError, UserError
 
 # What every job needs and no job changes; the server imports it before the first fork.
 # (torch's optimizers import its compiler, whether they use it or not.)
 PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "hydra", "dlrun.run"]
 
+# What a job gets to save in when its driver is gone and nobody else would end it.
+GRACE_SECONDS = 60
+
 
 @dataclass
 class Order:
-    """What a job is told: its checked config, its words, whether to go on, where to log, its slot."""
+    """What a job is told: its checked config, its words, where to log, its slot."""
 
     config: dict[str, Any]
     words: list[str]
-    resume: bool
     log: str
     slot: int
 
@@ -42,18 +49,29 @@ def work(order: Order, connection: Any) -> None:
         from dlrun.commands.resume import resume_run
         from dlrun.run import run
 
-        path = order.config["folder"]
-        result = resume_run(path) if order.resume else run(checked, order.words)
-        connection.send({"value": result.value if result is not None else None})
+        path = pathlib.Path(order.config["folder"])
+        folder.wait_until_free(path)
+        result = resume_run(path) if (path / "config.yaml").exists() else run(checked, order.words)
+        _tell(connection, {"value": result.value if result is not None else None})
     except (UserError, RunError) as error:
         print(f"dlrun: error: {error}", file=sys.stderr)
-        connection.send({"reason": " ".join(str(error).splitlines())})
+        _tell(connection, {"reason": " ".join(str(error).splitlines())})
         sys.exit(error.exit_code)
+    except KeyboardInterrupt as error:
+        number = getattr(error, "number", signal.SIGINT)
+        _tell(connection, {"reason": f"interrupted by {signal.Signals(number).name}"})
+        sys.exit(128 + number)
     except Exception as error:
         traceback.print_exc()
         text = str(error).splitlines()
-        connection.send({"reason": f"{type(error).__name__}: {text[0] if text else ''}"})
+        _tell(connection, {"reason": f"{type(error).__name__}: {text[0] if text else ''}"})
         sys.exit(1)
+
+
+def _tell(connection: Any, message: dict[str, Any]) -> None:
+    # A driver that was killed hears nothing; the run's own status says how it ended.
+    with contextlib.suppress(BrokenPipeError):
+        connection.send(message)
 
 
 def describe_exit(code: int | None) -> str:
@@ -73,6 +91,8 @@ def _leave_terminal(log: str) -> None:
         os.dup2(target, stream)
     os.close(target)
     faulthandler.enable()
+    # Its default lock is also for other processes, and one that is killed would leave it behind.
+    tqdm.set_lock(threading.RLock())
 
 
 def _take_gpu(slot: int) -> None:
@@ -91,3 +111,5 @@ def _end_with_driver() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)

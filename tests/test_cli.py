@@ -1,0 +1,372 @@
+"""The command line: what it prints, where it leads, and errors that are one line and leave nothing behind."""
+
+import io
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from plugged_in import plugged_in
+
+from dlrun import cli
+
+TINY = ["data=synthetic", "data.image_size=4", "model=mlp", "model.hidden_sizes=[]", "trainer.epochs=1", "logger=none"]
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """`refused("model=x")`: the one line of error of a command that exits with 2 and leaves nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLRUN_OFFLINE", "1")
+    monkeypatch.setenv("DLRUN_DATA", str(tmp_path / "data"))
+
+    def call(*words):
+        before = sorted(tmp_path.rglob("*"))
+        code = cli.main(list(words))
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, "")
+        assert sorted(tmp_path.rglob("*")) == before
+        (line,) = err.splitlines()
+        assert line.startswith("dlrun: error: ")
+        return line.removeprefix("dlrun: error: ")
+
+    return call
+
+
+# ---- errors that are found before torch is imported
+
+WRONG = {
+    "model=resnt": "model: no option 'resnt'; did you mean resnet? (model options: cnn, googlenet_mini, mlp, resnet,",
+    "trainer.epoch=3": "trainer.epoch: unknown key; did you mean epochs? (trainer keys: epochs, batch_size,",
+    "optimizer.lrr=1": "optimizer.lrr: unknown key; did you mean lr?",
+    "sed=1": "sed: unknown key; did you mean seed?",
+    "trainr.epochs=1": "trainr: unknown key; did you mean trainer?",
+    "model.hidden_sizes=[1]": "model.hidden_sizes: unknown key; it is a key of model=mlp (model keys: name,",
+    "+unknown=1": "unknown: unknown key",
+    "trainer.epochs=many": "trainer.epochs: must be an integer, found 'many'",
+    "trainer.epochs=1.5": "trainer.epochs: must be an integer, found 1.5",
+    "trainer.epochs=-1": "trainer.epochs: must be an integer of at least 1, found -1",
+    "trainer.epochs=0": "trainer.epochs: must be an integer of at least 1, found 0",
+    "trainer.epochs={x:1}": "trainer.epochs: must be an integer, found {'x': 1}",
+    "trainer.drop_last=1": "trainer.drop_last: must be true or false, found 1",
+    "optimizer.lr=nan": "optimizer.lr: must be a finite number",
+    "optimizer.lr=inf": "optimizer.lr: must be a finite number",
+    "optimizer.lr=1e400": "optimizer.lr: must be a finite number",
+    "optimizer.lr=": "optimizer.lr: must be a finite number",
+    "optimizer.betas=[0.9]": "optimizer.betas: must be a list of 2 values",
+    f"seed={10**30}": "seed: must be an integer of at least 0",
+    "device.threads=1000000": "device.threads: must be an integer of at least 1 and at most 1024",
+    "outputs=": "outputs: must name a folder, found ''",
+    "folder=": "folder: must name a folder, found ''",
+    "model=": "model: no option ''",
+    "model=null": "model: no option 'None'",
+    "trainer=[default]": "trainer: no option",
+    "experiment=none": "experiment: no option 'none'",
+    "model.name=mlp": "model.name=mlp: choose with model=NAME (cnn,",
+    "data.name=[1]": "data.name=[1]: choose with data=NAME (cifar10,",
+    "~model": "~model: a run needs each of its keys; change it with model=VALUE",
+    "~trainer.epochs": "~trainer.epochs: a run needs each of its keys",
+    "model@net=mlp": "model@net=mlp: a group has one place; write model=NAME",
+    "model/deep=mlp": "model/deep: unknown key",
+    "hydra.run.dir=x": "hydra.run.dir=x: Hydra's own keys do nothing here",
+    "hydra/launcher=basic": "hydra/launcher=basic: Hydra's own keys do nothing here",
+    "_target_=os.system": "_target_: a config names registered things and runs no code",
+    "model._target_=os.system": "model._target_: a config names registered things and runs no code",
+    "+trainer._partial_=true": "trainer._partial_: a config names registered things and runs no code",
+    "model={name:mlp,_target_:os.system}": "model._target_: a config names registered things and runs no code",
+    "model.channels=[1,{_target_:os.system}]": "model.channels[1]._target_: a config names registered things",
+    "seed=${seed}": "config: seed: Recursive interpolation detected",
+    "seed=${nope}": "config: seed: Interpolation key 'nope' not found",
+    "seed=${oc.env:DLRUN_NOPE}": "config: seed: KeyError raised while resolving interpolation",
+    "seed=???": "config: seed: Missing mandatory value",
+    "trainer.epochs=???": "config: trainer.epochs: Missing mandatory value",
+    "model.channels.9=1": "config: model.channels[9]: list index out of range",
+    "model.channels.x=1": "model.channels.x: cannot be set: invalid literal",
+    "model=mlp,cnn": "model=mlp,cnn: lists several values; add -m to run one job for each",
+    "seed=range(0,3)": "seed=range(0,3): lists several values; add -m",
+    "=3": "cannot read '=3': write key=value",
+    "": "cannot read '': write key=value",
+    "seed": "cannot read 'seed': write key=value",
+    "optimizer.lr=[1": "cannot read 'optimizer.lr=[1': a value with such characters needs quotes inside quotes:",
+    "data.root=Bücher": "cannot read 'data.root=Bücher': a value with such characters needs quotes inside quotes: "
+    "'data.root=\"Bücher\"'",
+    "seed=1\nseed=2": "cannot read 'seed=1\\nseed=2': write key=value",
+    "seed=" + "[" * 10_000: "cannot read 'seed=[[",
+    "resnet": "cannot read 'resnet': did you mean model=resnet?",
+    "resnt": "cannot read 'resnt': did you mean model=resnet?",
+    "model": "cannot read 'model': choose with model=NAME (cnn,",
+    "reprot": "unknown verb 'reprot'; did you mean report? (verbs: list, show,",
+    "--multrun": "unknown flag '--multrun'; did you mean --multirun?",
+    "-x": "unknown flag '-x' (flags: --multirun,",
+    "--config-name=x": "unknown flag '--config-name'; did you mean --config-dir?",
+    "--config-dir": "--config-dir: what follows is missing; write --config-dir FOLDER",
+    "--config-dir=nowhere": "--config-dir: no folder nowhere",
+    "--cfg": "--cfg: what follows is missing; write --cfg job|hydra|all",
+    "--cfg=jab": "--cfg: must be one of job, hydra, all, found 'jab'",
+    "--resolve": "--resolve: only goes with --cfg job",
+}
+
+
+@pytest.mark.parametrize("word", WRONG, ids=lambda word: word[:30])
+def test_a_wrong_word_is_one_line(refused, word):
+    assert refused(word).startswith(WRONG[word])
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["data=mnist", "resnet"], "cannot read 'resnet': did you mean model=resnet?"),
+        (["device=cpu", "device.precision=tf32"], "device.precision: tf32 does not work on cpu"),
+        (["device=mps", "device.precision=tf32"], "device.precision: tf32 needs a CUDA GPU"),
+        (["scheduler=onecycle", "trainer.warmup_steps=3"], "trainer.warmup_steps: scheduler=onecycle warms up"),
+        (["device.workers=2", "device.residency=device"], "device.workers: residency=device reads no files"),
+        (["--cfg", "job", "trainer.epoch=1"], "trainer.epoch: unknown key; did you mean epochs?"),
+        (["-m", "--cfg", "job", "seed=1,2"], "--cfg: shows one config; leave out -m"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_words_together_are_one_line(refused, words, line):
+    assert refused(*words).startswith(line)
+
+
+def test_each_mistake_is_a_line(capsys):
+    assert cli.main(["trainer.epochs=0", "optimizer.lr=nan", "model.depth=3"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[2].strip() for line in lines] == ["model.depth", "optimizer.lr", "trainer.epochs"]
+
+
+# ---- errors of data, device and folder: found before a run has a folder
+
+
+def image_tree(root, *names):
+    """A JPEG for each of `names` (`class/file`); a name that ends in / is an empty folder."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    for name in names:
+        path = pathlib.Path(root, name)
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(buffer.getvalue())
+    return f"data.root={root}"
+
+
+def test_mnist_without_a_net_says_what_to_do(refused, tmp_path):
+    line = refused("data=mnist")
+    assert "train-images-idx3-ubyte.gz" in line
+    assert str(tmp_path / "data/MNIST/raw") in line
+    assert "data=digits" in line
+
+
+def test_an_empty_class_folder(refused):
+    root = image_tree("photos", *[f"{label}/{n}.jpg" for label in "ab" for n in range(4)], "c/")
+    assert refused("data=imagefolder", root).startswith("data.root: class folder photos/c has no images")
+
+
+def test_a_truncated_image_is_named_before_training(refused):
+    root = image_tree("photos", *[f"{label}/{n}.jpg" for label in "ab" for n in range(9)])
+    broken = pathlib.Path("photos/a/3.jpg")
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert "photos/a/3.jpg: cannot be decoded" in refused("data=imagefolder", root)
+
+
+def test_a_class_of_val_that_train_does_not_have(refused):
+    names = [f"train/{label}/{n}.jpg" for label in "ab" for n in range(4)]
+    line = refused("data=imagefolder", image_tree("photos", *names, "val/z/0.jpg"))
+    assert line.startswith("data.root: photos/val has the class z, unknown to train")
+
+
+def test_a_batch_larger_than_the_data(refused):
+    line = refused(*TINY, "data.num_train=10", "trainer.batch_size=11", "trainer.drop_last=true")
+    assert line.startswith(
+        "trainer.batch_size: 11 is more than the 10 training examples, and drop_last leaves no batch"
+    )
+
+
+@pytest.mark.parametrize(
+    "word", ["outputs=/proc/x", "outputs=file/x", "folder=file/x", "folder=file", "outputs=" + "x" * 300]
+)
+def test_a_folder_that_cannot_be_made(refused, tmp_path, word):
+    (tmp_path / "file").write_text("")
+    assert "choose another" in refused(*TINY, word)
+
+
+def test_a_folder_that_is_in_use(refused, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/diary.txt").write_text("")
+    line = refused(*TINY, "folder=old")
+    assert line == "folder: old is in use; choose another, or go on with it: dlrun resume old"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["device=cuda"], "device: device=cuda index 0: this machine has"),
+        (["device=cuda", "device.index=7"], "device: device=cuda index 7: this machine has"),
+        (["device=cpu", "device.index=7"], "device: index 7 counts CUDA GPUs, and this run is on cpu"),
+        (["device=cpu", "device.precision=fp16"], "device.precision: fp16 does not work on cpu"),
+        (["device.precision=fp16"], "device: device.precision=fp16 does not work on cpu: use fp32 or bf16"),
+        (["model.out_features=3"], "model.out_features: is 3, data=synthetic has 10; leave it null"),
+        (["model.in_features=3"], "model=mlp: cannot take an input of shape (16,)"),
+        ([f"model.hidden_sizes=[{10**12}]"], "model=mlp: RuntimeError:"),
+        ([f"model.hidden_sizes=[{10**30}]"], "model=mlp: TypeError:"),
+        (["trainer.patience=1", "data.num_val=0"], "trainer.patience: there is no val part to watch"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_this_run_cannot_have(refused, monkeypatch, words, line):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert refused(*TINY, *words).startswith(line)
+
+
+def test_data_that_do_not_fit_the_model(refused, tmp_path):
+    with plugged_in(tmp_path / "plug_in.py"):
+        line = refused("model=resnet", "data=table")
+    assert line.startswith(
+        "model=resnet data=table: model and data do not fit: the model takes image, the data are features"
+    )
+    assert "digits" in line
+
+
+# ---- plug-in files
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, "DLRUN_PLUGINS: no file"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("def", "cannot be imported: SyntaxError"),
+        ("raise ValueError('two\\nlines')", "cannot be imported: ValueError: two lines"),
+        (
+            "from dlrun.registry import MODELS\n@MODELS.register('cnn')\ndef f(): ...",
+            "model 'cnn' is already registered",
+        ),
+        (
+            "from dlrun.registry import MODELS\n@MODELS.register('odd')\ndef f(*, size=print): ...",
+            "model 'odd' (a plug-in): its defaults must be plain",
+        ),
+    ],
+    ids=["missing", "raises", "syntax", "two lines", "taken", "default"],
+)
+def test_a_plug_in_that_cannot_be_used(refused, tmp_path, text, line):
+    path = tmp_path / "plug_in.py"
+    with plugged_in(path, text or ""):
+        if text is None:
+            path.unlink()
+        found = refused("seed=1")
+        assert line in found
+        # The second look is as strict as the first.
+        assert refused("seed=1") == found
+
+
+# ---- verbs on what is no run
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["resume"], "resume: which folder?"),
+        (["resume", "nowhere"], "nowhere: is not the folder of a run"),
+        (["eval", "nowhere"], "nowhere: is not the folder of a run"),
+        (["eval"], "eval: give one run"),
+        (["report", "nowhere"], "report: no folder nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_verb_on_no_run(refused, words, line):
+    assert refused(*words).startswith(line)
+
+
+def test_a_verb_on_a_run_without_weights(refused, tmp_path, capsys):
+    assert cli.main([*TINY, "folder=run"]) == 0
+    (tmp_path / "run/checkpoints/best.safetensors").unlink()
+    (tmp_path / "run/sweep.json").write_text('{"jobs": [{"number": 3}]}')
+    capsys.readouterr()
+    assert refused("eval", "run").startswith("no usable weights: run/checkpoints/best.safetensors")
+    assert refused("resume", "run").startswith("run/sweep.json: cannot be read: KeyError")
+
+
+# ---- what it prints
+
+
+def test_a_bare_call_says_what_it_is(capsys):
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("dlrun ")
+    assert len(out.splitlines()) <= 18
+    assert all(f"dlrun {verb} " in out for verb in cli.VERBS)
+
+
+def test_help_names_all_groups_and_options(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for text in (
+        "  model      cnn, googlenet_mini, mlp, resnet, torchvision\n",
+        "  trainer    default, overfit",
+        *cli.VERBS,
+    ):
+        assert text in out
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("dlrun ")
+
+
+def test_cfg_prints_the_config_and_trains_nothing(cli_in, tmp_path):
+    done = cli_in("--cfg", "job", "model=mlp", "trainer.epochs=3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  name: mlp\n" in done.stdout
+    assert "  epochs: 3\n" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def cli_in(tmp_path):
+    """The installed command in an empty folder outside the repository, with nothing of ours on its path."""
+    command = pathlib.Path(sys.executable).parent / "dlrun"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DLRUN_")}
+    return lambda *words: subprocess.run(
+        [command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("words", [["model=resnt"], ["optimizer.lr=nan"], ["resnet"], ["eval", "nowhere"], ["=3"]])
+def test_the_installed_command_says_the_same(cli_in, tmp_path, words):
+    done = cli_in(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("dlrun: error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- exit codes
+
+
+def test_a_signal_before_training_leaves_nothing_and_is_told_by_the_exit_code(tmp_path, monkeypatch):
+    from dlrun.data.synthetic import Synthetic
+
+    monkeypatch.chdir(tmp_path)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        monkeypatch.setattr(Synthetic, "load", lambda self, number=number: os.kill(os.getpid(), number))
+        assert cli.main(TINY) == 128 + number
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    command = f"{sys.executable} -m dlrun --help | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_traceback_only_for_those_who_ask(capsys, monkeypatch):
+    cli.main(["model=resnt"])
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setenv("DLRUN_DEBUG", "1")
+    cli.main(["model=resnt"])
+    assert "Traceback" in capsys.readouterr().err
