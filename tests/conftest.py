@@ -6,19 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from tiny import TINY
 
 # Two workers with two threads each on two cores wait for each other; a test needs one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
-TINY = [
-    "data=synthetic",
-    "data.num_train=96",
-    "data.num_val=32",
-    "data.num_test=32",
-    "model=mlp",
-    "model.hidden_sizes=[16]",
-]
 
 
 def pytest_collection_modifyitems(items):

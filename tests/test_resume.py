@@ -10,7 +10,7 @@ import signal
 import time
 
 import pytest
-from conftest import TINY
+from tiny import TINY
 
 from dlrun import checkpoint
 

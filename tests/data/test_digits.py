@@ -106,5 +106,5 @@ def test_digits_keep_a_black_margin():
     assert images.shape[2:] == (32, 32)
     assert images[:, :, :6].max() == images[:, :, -6:].max() == images[..., :6].max() == images[..., -6:].max() == 0
     assert images[:, :, 6:-6, 6:-6].max() == 255
-    with pytest.raises(ValueError, match="margin 4 .* image_size 8"):
+    with pytest.raises(ValueError, match=r"margin 4 .* image_size 8"):
         Digits(image_size=8)

@@ -36,9 +36,7 @@ def test_both_roads_give_the_same_batches_from_any_position(examples, batch_size
     assert len(whole) == one.num_batches
     assert [len(batch) for batch in whole] == [one.num_in(b, b + 1) for b in range(one.num_batches)]
     assert one.num_in(0, one.num_batches) == sum(len(batch) for batch in whole)
-    for late, early, worker in zip(
-        one.batches(epoch, start), whole[start:], other.batches(epoch, start), strict=True
-    ):
+    for late, early, worker in zip(one.batches(epoch, start), whole[start:], other.batches(epoch, start), strict=True):
         for field in ("target", "index"):
             assert torch.equal(getattr(late, field), getattr(early, field))
             assert torch.equal(getattr(late, field), getattr(worker, field))

@@ -1,0 +1,121 @@
+"""The numbers of a classification against scikit-learn and against plain sums."""
+
+import math
+import types
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from dlrun.data.spec import DataSpec
+from dlrun.engine.evaluate import add_up, read_out
+from dlrun.tasks.multiclass import Multiclass
+
+SPEC = DataSpec(kind="features", target="class", in_features=2, out_features=4, class_names=("a", "b", "c", "d"))
+
+
+def batch(target, start=0):
+    index = torch.arange(start, start + len(target))
+    return Batch(target=target, index=index)
+
+
+class Batch(types.SimpleNamespace):
+    def __len__(self):
+        return len(self.index)
+
+
+def outputs_for(guesses, classes=4):
+    """Logits (B, K) that predict `guesses`."""
+    return F.one_hot(torch.tensor(guesses), classes).float() * 3 + torch.arange(classes) * 0.1
+
+
+labels = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels)
+def test_the_report_is_scikit_learn_s_macro_average(pairs):
+    true, guesses = map(list, zip(*pairs, strict=True))
+    task = Multiclass(SPEC)
+    found = task.report(outputs_for(guesses), torch.tensor(true))
+    expected = precision_recall_fscore_support(true, guesses, average="macro", zero_division=0)
+    names = ("precision_macro", "recall_macro", "f1_macro")
+    assert [found[name] for name in names] == pytest.approx(list(expected[:3]))
+    matrix = task.confusion(outputs_for(guesses), torch.tensor(true))
+    assert matrix.tolist() == confusion_matrix(true, guesses, labels=range(4)).tolist()
+
+
+@settings(deadline=None, max_examples=30)
+@given(labels, st.integers(1, 10))
+def test_metrics_of_a_part_do_not_depend_on_how_it_is_cut(pairs, size):
+    true, guesses = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    task, output = Multiclass(SPEC), outputs_for(guesses.tolist())
+    sums = {}
+    for start in range(0, len(true), size):
+        piece = batch(true[start : start + size], start)
+        add_up(sums, task, output[start : start + size], piece, task.loss(output[start : start + size], piece))
+    found = read_out(sums, task, len(true))
+    assert found["accuracy"] == pytest.approx((true == guesses).double().mean().item())
+    assert found["loss"] == pytest.approx(F.cross_entropy(output, true).item(), rel=1e-5)
+
+
+def test_the_loss_is_the_mean_negative_log_of_the_true_class():
+    logits = torch.tensor([[0.0, math.log(3), 0.0, 0.0]])
+    assert Multiclass(SPEC).loss(logits, batch(torch.tensor([1]))).item() == pytest.approx(math.log(2))
+    assert Multiclass(SPEC).predict(logits).tolist()[0] == pytest.approx([1 / 6, 1 / 2, 1 / 6, 1 / 6])
+
+
+def test_label_smoothing_spreads_a_share_of_the_target():
+    logits, target = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 0])
+    smooth = 0.7 * F.one_hot(target, 4) + 0.3 / 4
+    expected = -(smooth * logits.log_softmax(1)).sum(1).mean()
+    assert Multiclass(SPEC, label_smoothing=0.3).loss(logits, batch(target)).item() == pytest.approx(expected.item())
+
+
+def test_half_precision_logits_lose_nothing_in_the_loss():
+    logits, target = torch.tensor([[30.0, 0.0, 0.0, 1e-4]]).bfloat16(), torch.tensor([1])
+    loss = Multiclass(SPEC).loss(logits, batch(target))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(30.0)
+
+
+def test_the_sums_carry_no_graph():
+    output = torch.randn(3, 4, requires_grad=True)
+    assert not Multiclass(SPEC).measure(output, batch(torch.tensor([0, 1, 2])))["correct"].requires_grad
+
+
+def test_classes_without_names_are_numbered():
+    assert Multiclass(DataSpec(kind="image", target="class", out_features=3)).class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("examples", [1, 3, 30])
+def test_pictures_show_samples_with_the_names_of_their_own_classes(monkeypatch, examples):
+    from dlrun.plots import images
+
+    shown = {}
+    monkeypatch.setattr(
+        images,
+        "predictions_grid",
+        lambda pixels, true, guesses, probability: shown.update(
+            pixels=pixels, true=true, guesses=guesses, p=probability
+        ),
+    )
+    target = torch.arange(examples) % 4
+    output = outputs_for(((target + 1) % 4).tolist())
+    # The first pixel of each picture tells which sample it is.
+    figures = Multiclass(SPEC).pictures(output, target, lambda i: (torch.full((1, 2, 2), i, dtype=torch.uint8),))
+    assert set(figures) == {"confusion_matrix", "per_class_accuracy", "predictions"}
+    indices = (shown["pixels"][:, 0, 0, 0] * 255).round().long()
+    assert len(indices) == min(25, examples)
+    assert indices.unique().tolist() == indices.tolist()
+    assert shown["true"] == [SPEC.class_names[k] for k in target[indices]]
+    assert shown["guesses"] == [SPEC.class_names[(k + 1) % 4] for k in target[indices]]
+    assert shown["p"] == pytest.approx(output.softmax(1).max(1).values[indices].tolist())
+
+
+def test_data_that_are_no_images_have_no_grid():
+    figures = Multiclass(SPEC).pictures(outputs_for([0, 1]), torch.tensor([0, 1]), None)
+    assert set(figures) == {"confusion_matrix", "per_class_accuracy"}

@@ -1,0 +1,340 @@
+"""A sweep: jobs fail alone, nothing is trained twice, and a killed driver leaves nothing that cannot go on."""
+
+import json
+import multiprocessing
+import os
+import random
+import select
+import signal
+import threading
+import time
+from multiprocessing import forkserver
+
+import pytest
+from plugged_in import plugged_in
+
+from dlrun import cli, folder, runs, sweep, worker
+from dlrun.errors import UserError
+
+# DLRUN_SWEEP_KILLS=20 for the long search.
+KILLS = int(os.environ.get("DLRUN_SWEEP_KILLS", "5"))
+JOB = ["model=mine", "data=table", "data.num_train=8", "trainer.batch_size=8", "logger=none", "scheduler=none"]
+# Long enough to be met at work, with next to nothing to do in each epoch.
+LONG = [*JOB, "trainer.epochs=2000", "trainer.eval_every=1000", "trainer.save_every=1000"]
+FORKS = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory):
+    """One server for the jobs of all tests here, born with the plug-in in its environment."""
+    forkserver._forkserver._stop()
+    with plugged_in(tmp_path_factory.mktemp("plug_in") / "plug_in.py"):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(worker.PRELOAD)
+        first = context.Process(target=worker.describe_exit, args=(0,))
+        first.start()
+        first.join()
+        yield
+    forkserver._forkserver._stop()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def jobs_of(place):
+    return json.loads((place / "sweep.json").read_text())["jobs"]
+
+
+def begun_jobs(place):
+    return [runs.open_run(path.parent) for path in sorted(place.glob("*/config.yaml"))]
+
+
+def drive(words):
+    # The server is not a child of this process, and cannot be asked whether it lives; it does.
+    forkserver._forkserver.ensure_running = lambda: None
+    with open(os.devnull, "w") as nowhere:
+        for stream in (1, 2):
+            os.dup2(nowhere.fileno(), stream)
+        os._exit(cli.main(words))
+
+
+def driver(*words):
+    """A process that runs `dlrun WORDS` and can be killed."""
+    process = FORKS.Process(target=drive, args=(list(words),))
+    process.start()
+    return process
+
+
+class Bell:
+    """A file that a job writes to at its first training step (`model.tell`), to be waited for."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.word = f"model.tell={path}"
+        self.end = os.open(path, os.O_RDWR)
+
+    def wait(self):
+        assert select.select([self.end], [], [], 60)[0], "no job has begun"
+        os.read(self.end, 1000)
+
+
+@pytest.fixture
+def bell(tmp_path):
+    made = Bell(tmp_path / "bell")
+    yield made
+    os.close(made.end)
+
+
+def wait_until_ended(place):
+    """A job that does not end would make this wait for ever; a minute is enough for any."""
+    waiter = threading.Thread(target=folder.wait_until_free, args=(place,), daemon=True)
+    waiter.start()
+    waiter.join(timeout=60)
+    assert not waiter.is_alive()
+
+
+# ---- failing jobs
+
+REASONS = {
+    "fine": None,
+    "raise": "RuntimeError: broken wing",
+    "user": "model.fate: this one is refused",
+    "memory": "out of memory with trainer.batch_size=8; try trainer.batch_size=4",
+    "exit": "the process left with exit code 3",
+    "leave": "the process left with exit code 4",
+    "segv": "the process was ended by SIGSEGV",
+    "kill": "the process was ended by SIGKILL (often: out of memory)",
+}
+
+
+def test_a_failing_job_ends_alone_and_resume_runs_only_what_is_missing(home, capsys):
+    words = ["-m", *JOB, "trainer.epochs=1", f"model.fate={','.join(REASONS)}", f"model.tell={home}/starts", "seed=5"]
+    assert cli.main([*words, "sweep.jobs=2", "sweep.folder=sweep"]) == 1
+    out, err = capsys.readouterr()
+    jobs = jobs_of(home / "sweep")
+    for job, (fate, reason) in zip(jobs, REASONS.items(), strict=True):
+        assert job["changed"] == {"model.fate": fate}
+        assert job["state"] == ("failed" if reason else "done")
+        assert (job["reason"] or "").startswith(reason or "")
+        told = [
+            line for line in err.splitlines() if line.startswith(f"job {job['number']} failed: model.fate={fate}: ")
+        ]
+        assert len(told) == bool(reason)
+        assert all(reason in line and f"sweep/logs/{job['number']}.log" in line for line in told)
+    assert len(err.splitlines()) == 7
+    assert jobs[0]["value"] == runs.open_run("sweep/0").metrics["val/accuracy"]
+    assert "again   dlrun resume sweep" in out
+    assert "plug_in.py" in (home / "sweep/logs/1.log").read_text()
+    assert sorted((home / "starts").read_text().split()) == sorted(REASONS)
+
+    finished = (home / "sweep/0/status.json").read_bytes()
+    assert cli.main(["resume", "sweep"]) == 1
+    starts = (home / "starts").read_text().split()
+    assert {fate: starts.count(fate) for fate in REASONS} == {
+        fate: 2 if reason else 1 for fate, reason in REASONS.items()
+    }
+    assert (home / "sweep/0/status.json").read_bytes() == finished
+    assert [job["state"] for job in jobs_of(home / "sweep")] == ["done"] + ["failed"] * 7
+
+
+def test_a_job_that_hangs_is_ended_when_its_time_is_up(home, capsys, monkeypatch):
+    monkeypatch.setattr(sweep, "GRACE_SECONDS", 0)
+    words = ["-m", *JOB, "model.fate=hang", "sweep.timeout_minutes=0.02", "sweep.folder=sweep"]
+    assert cli.main(words) == 1
+    (job,) = jobs_of(home / "sweep")
+    assert (job["state"], job["reason"]) == ("failed", "took longer than 0.02 minutes")
+    assert "took longer than 0.02 minutes" in capsys.readouterr().err
+
+
+def test_jobs_of_one_at_a_time_run_in_order_and_in_a_process_each(home):
+    assert cli.main(["-m", *JOB, "trainer.epochs=1,2", "seed=3", "sweep.folder=sweep"]) == 0
+    first, second = (runs.open_run(home / "sweep" / number) for number in "01")
+    assert first.status["finished"] <= second.status["started"]
+    assert len({first.status["pid"], second.status["pid"], os.getpid()}) == 3
+    assert (first.summary["epochs"], second.summary["epochs"]) == (1, 2)
+    assert (home / "sweep/report.csv").exists()
+
+
+def test_a_job_is_the_run_that_its_words_describe(home):
+    words = [*JOB, "trainer.epochs=2", "seed=3"]
+    assert cli.main(["-m", *words, "sweep.folder=sweep"]) == 0
+    assert cli.main([*words, "folder=alone"]) == 0
+    assert (home / "sweep/0/metrics.csv").read_bytes() == (home / "alone/metrics.csv").read_bytes()
+    assert runs.open_run("sweep/0").words == [*words, "sweep.folder=sweep"]
+
+
+# ---- a driver that is stopped or killed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_lets_the_jobs_save(home, bell, number):
+    process = driver("-m", *LONG, bell.word, "seed=1,2,3", "sweep.jobs=2", "sweep.folder=sweep")
+    bell.wait()
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 128 + number
+    states = [job["state"] for job in jobs_of(home / "sweep")]
+    assert "interrupted" in states
+    assert set(states) <= {"interrupted", "waiting"}
+    for job in begun_jobs(home / "sweep"):
+        assert job.state == "interrupted"
+        assert (job.path / "checkpoints/last.safetensors").exists()
+    assert cli.main(["resume", "sweep"]) == 0
+    assert [run.summary["steps"] for run in begun_jobs(home / "sweep")] == [2000] * 3
+
+
+def test_a_second_signal_ends_the_jobs_at_once(home, bell):
+    process = driver("-m", *JOB, "model.fate=hang", bell.word, "sweep.folder=sweep")
+    bell.wait()
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    assert process.exitcode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    wait_until_ended(home / "sweep/0")
+    assert jobs_of(home / "sweep")[0]["state"] == "interrupted"
+
+
+def test_the_jobs_of_a_killed_driver_save_and_end_by_themselves(home, bell):
+    process = driver("-m", *LONG, bell.word, "sweep.folder=sweep")
+    bell.wait()
+    process.kill()
+    process.join()
+    wait_until_ended(home / "sweep/0")
+    assert runs.open_run("sweep/0").state == "interrupted"
+    assert jobs_of(home / "sweep")[0]["state"] == "running"
+    assert cli.main(["resume", "sweep"]) == 0
+    assert runs.open_run("sweep/0").summary["steps"] == 2000
+
+
+def test_a_sweep_at_work_is_not_resumed_by_a_second_driver(home, bell, capsys):
+    process = driver("-m", *LONG, bell.word, "sweep.folder=sweep")
+    bell.wait()
+    assert cli.main(["resume", "sweep"]) == 2
+    assert f"sweep belongs to a running process (process {process.pid} on" in capsys.readouterr().err
+    assert cli.main(["resume", "sweep/0"]) == 2
+    assert "sweep/0 belongs to a running process" in capsys.readouterr().err
+    process.terminate()
+    process.join()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """(metrics.csv of each job, seconds) of a sweep that nobody disturbs."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    started = time.perf_counter()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        process = driver("-m", *KILLED)
+        process.join()
+    assert process.exitcode == 0
+    return [(place / f"sweep/{n}/metrics.csv").read_text() for n in range(3)], time.perf_counter() - started
+
+
+KILLED = [*JOB, "trainer.epochs=40", "trainer.save_every=10", "seed=1,2,3", "sweep.jobs=2", "sweep.folder=sweep"]
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_driver_killed_at_any_moment_loses_nothing_and_repeats_nothing(home, undisturbed, seed):
+    expected, seconds = undisturbed
+    moments, done, lives = random.Random(seed), {}, 0
+    while True:
+        lives += 1
+        begun = (home / "sweep/sweep.json").exists()
+        process = driver(*(["resume", "sweep"] if begun else ["-m", *KILLED]))
+        process.join(timeout=moments.uniform(0, 0.5 * seconds * lives))
+        ended = process.exitcode is not None
+        process.kill()
+        process.join()
+        for number, status in done.items():
+            assert (home / f"sweep/{number}/status.json").read_bytes() == status
+        for run in begun_jobs(home / "sweep"):
+            if run.state == "done":
+                done[run.path.name] = (run.path / "status.json").read_bytes()
+        if ended:
+            break
+    assert process.exitcode == 0
+    assert [job["state"] for job in jobs_of(home / "sweep")] == ["done"] * 3
+    assert [(home / f"sweep/{n}/metrics.csv").read_text() for n in range(3)] == expected
+
+
+# ---- mistakes are found before anything starts
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["optimizer.lr=0.1,nan", "seed=0,1"],
+            "job 2 (optimizer.lr=nan seed=0): optimizer.lr: must be a finite number, found nan (and 1 more like it)",
+        ),
+        (["model=mlp,resnt"], "job 1 (model=resnt): model: no option 'resnt'; did you mean resnet?"),
+        (["seed=0,1", "sweep.jobs=1,2"], "sweep.jobs=1,2: the keys of the sweep itself cannot be swept"),
+        (["seed=0,1", "folder=x"], "folder: the jobs of a sweep stand in its own folder; choose it with sweep.folder="),
+        (["seed=0,1", "outputs=x"], "outputs: the jobs of a sweep stand in its own folder"),
+        (["seed=interval(0,1)"], "seed=interval(0,1): has no end of values"),
+        (["seed=0,1", "sweep.folder=file/x"], "sweep.folder: cannot make file/x"),
+        (["seed=0,1", "sweep.folder=full"], "sweep.folder: full is in use"),
+        (["seed=0,1", "sweep.jobs=0"], "job 0 (seed=0 sweep.jobs=0): sweep.jobs: must be an integer of at least 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_job_is_found_before_any_starts(home, capsys, words, line):
+    (home / "file").write_text("")
+    (home / "full").mkdir()
+    (home / "full/diary.txt").write_text("")
+    before = sorted(home.rglob("*"))
+    assert cli.main(["-m", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"dlrun: error: {line}")
+    assert len(err.splitlines()) == 1
+    assert sorted(home.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"words": [], "config_dirs": [], "jobs": []}',
+        '{"words": [], "config_dirs": [], "jobs": [{"number": "../../x", "overrides": [], "changed": {}}]}',
+        '{"words": [], "config_dirs": [], "jobs": [{"number": 0, "overrides": [], "changed": {}, "code": "x"}]}',
+    ],
+)
+def test_a_damaged_record_is_refused(home, text):
+    (home / "sweep").mkdir()
+    (home / "sweep/sweep.json").write_text(text)
+    with pytest.raises(UserError, match=r"^sweep/sweep.json: "):
+        sweep.resume((home / "sweep").relative_to(home))
+
+
+def test_a_sweep_takes_no_changes_when_it_goes_on(home, capsys):
+    (home / "sweep").mkdir()
+    (home / "sweep/sweep.json").write_text("{}")
+    assert cli.main(["resume", "sweep", "trainer.epochs=3"]) == 2
+    assert "a sweep goes on as it was planned; leave out trainer.epochs=3" in capsys.readouterr().err
+
+
+# ---- the pieces
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(-9, "ended by SIGKILL (often: out of memory)"), (-11, "ended by SIGSEGV"), (3, "left with exit code 3")],
+)
+def test_an_exit_code_in_words(code, words):
+    assert worker.describe_exit(code).endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("given", "slot", "expected"), [("0,1,2", 1, "1"), ("0,1,2", 5, "2"), ("GPU-abc", 3, "GPU-abc"), ("", 0, None)]
+)
+def test_jobs_take_turns_on_the_gpus(monkeypatch, given, slot, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    worker._take_gpu(slot)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == (expected or given)
