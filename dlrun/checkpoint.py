@@ -34,7 +34,7 @@ def write(path: pathlib.Path, tree: Any, previous: pathlib.Path | None = None) -
     **Raises:** `RunError` naming the path and the free space; the old file is still there.
     """
     content = encode(tree)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary, reason = path.with_name(path.name + ".tmp"), None
     for attempt in range(3):
         try:
             _write_verified(temporary, content)
