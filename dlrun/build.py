@@ -59,7 +59,10 @@ def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:
     """
     name = config.model["name"]
     accepts = MODELS.describe(name).attributes.get("accepts") or (spec.kind,)
-    fitting = [other for other in DATA.names() if views.fits(DATA.describe(other).attributes.get("kind", ""), accepts)]
+    kinds = (
+        {} if views.fits(spec.kind, accepts) else {n: DATA.describe(n).attributes.get("kind", "") for n in DATA.names()}
+    )
+    fitting = [other for other, kind in kinds.items() if views.fits(kind, accepts)]
     try:
         seen, chosen = views.as_kind(spec, accepts, fitting)
     except UserError as error:
