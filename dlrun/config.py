@@ -99,7 +99,10 @@ class Config:
 
 def parse(tree: dict[str, Any]) -> Config:
     """Checks a composed config. **Raises:** `UserError` with one line for each mistake."""
-    _refuse(_targets(tree))
+    try:
+        _refuse(_targets(tree))
+    except RecursionError:
+        raise UserError("config: is nested too deeply") from None
     problems: list[str] = []
     values: dict[str, Any] = {}
     hints = typing.get_type_hints(Config, include_extras=True)

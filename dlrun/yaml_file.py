@@ -10,6 +10,8 @@ import yaml
 
 from dlrun.errors import UserError
 
+# libyaml's where it is built in: ten times faster.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_BYTES = 1_000_000
 MAX_VALUES = 2_000
 
@@ -19,7 +21,8 @@ def check(path: pathlib.Path) -> None:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: is larger than {MAX_BYTES / 1e6:g} MB; a config is short")
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        num_values = _expanded(root, {}) if root is not None else 0
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -28,7 +31,7 @@ def check(path: pathlib.Path) -> None:
         raise UserError(f"{path}: {explain(error)}") from error
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: holds no `key: value` lines")
-    if root is not None and _expanded(root, {}) > MAX_VALUES:
+    if num_values > MAX_VALUES:
         raise UserError(
             f"{path}: stands for more than {MAX_VALUES} values, its aliases (*name) written out; a config is short"
         )

@@ -291,6 +291,24 @@ def test_a_verb_on_a_run_without_weights(refused, tmp_path, capsys):
     assert refused("resume", "run").startswith("run/sweep.json: cannot be read: KeyError")
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("_target_: os.system", "_target_: a config names registered things and runs no code"),
+        ("x: !!python/object/apply:os.system [touch canary]", "run/config.yaml: cannot be read"),
+        ("x: ${oc.env:HOME}", "x: unknown key"),
+        ("seed: ${seed}", "seed: must be an integer"),
+    ],
+)
+def test_a_stored_config_of_a_stranger_runs_no_code(refused, tmp_path, capsys, line, reason):
+    assert cli.main([*TINY, "folder=run"]) == 0
+    capsys.readouterr()
+    with open(tmp_path / "run/config.yaml", "a") as file:
+        file.write(f"{line}\n")
+    for verb in ("eval", "resume"):
+        assert reason in refused(verb, "run")
+
+
 # ---- what it prints
 
 

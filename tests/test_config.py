@@ -234,6 +234,14 @@ def test_an_odd_tree_is_refused_in_one_line(change, line):
     assert "\n" not in str(caught.value)
 
 
+def test_a_tree_of_any_depth_ends_in_one_line():
+    deep: list = []
+    for _ in range(10_000):
+        deep = [deep]
+    with pytest.raises(UserError, match=r"^config: is nested too deeply$"):
+        config.parse({**TREE, "seed": deep})
+
+
 @pytest.mark.parametrize("key", ["model", "trainer", "seed", "folder"])
 def test_a_missing_key_is_named(key):
     with pytest.raises(UserError, match=f"^{key}: is missing$"):
