@@ -28,6 +28,7 @@ from dlrun.registry import MODELS
 EPOCH_TARGETS = {("mlp", "fp32"): 2.3, ("cnn", "fp32"): 2.6, ("resnet", "fp32"): 1.7}
 EPOCH_TARGETS |= {("mlp", "bf16"): 3.5, ("cnn", "bf16"): 2.9, ("resnet", "bf16"): 2.2}
 STEP_TARGET = 1.05
+NUM_STEPS = 150  # of one stretch of the step's timing
 COLUMNS = ("format", "notes s", "dlrun s", "notes / dlrun", "at least", "dlrun step / bare step", "at most")
 
 
@@ -50,6 +51,7 @@ class Bench:
         prepare = views.prepare(data.spec, view)
         self.train = TensorLoader(parts["train"], prepare, CPU, batch_size=BATCH_SIZE, shuffle=True)
         self.test = TensorLoader(parts["test"], prepare, CPU, batch_size=4 * BATCH_SIZE)
+        self.steps = TensorLoader(parts["train"], prepare, CPU, batch_size=BATCH_SIZE, shuffle=True, limit=NUM_STEPS)
         torch.manual_seed(0)
         keys = {key: getattr(self.spec, key) for key in ("in_features", "in_channels", "image_size", "out_features")}
         wanted = MODELS.describe(name).parameters
@@ -66,13 +68,16 @@ class Bench:
             torch.nn.Sequential(torch.nn.Flatten(), model) if self.is_flat else model, self.train_set, self.test_set
         )
 
-    def dlrun(self, precision: str, with_test: bool = True) -> float:
-        return engine_epoch(self.placed(), self.train, self.test if with_test else None, precision, self.spec)
+    def dlrun(self, precision: str) -> float:
+        return engine_epoch(self.placed(), self.train, self.test, precision, self.spec)
+
+    def dlrun_steps(self, precision: str) -> float:
+        return engine_epoch(self.placed(), self.steps, None, precision, self.spec)
 
     def bare(self, precision: str) -> float:
         scale, shift = torch.tensor(1 / (255 * 0.3081)), torch.tensor(-0.1307 / 0.3081)
         images = self.train.inputs[0].flatten(1) if self.is_flat else self.train.inputs[0]
-        return bare_steps(self.placed(), images, self.train.target, scale, shift, autocast_of(precision))
+        return bare_steps(self.placed(), images, self.train.target, NUM_STEPS, scale, shift, autocast_of(precision))
 
 
 def interleaved(ways: dict, repeats: int) -> dict[str, list[float]]:
@@ -89,22 +94,18 @@ def interleaved(ways: dict, repeats: int) -> dict[str, list[float]]:
 def measure(name: str, repeats: int, table: Table) -> None:
     """Fills the rows of one model."""
     bench = Bench(name)
-    ways = {"notes": bench.notes}
-    for precision in ("fp32", "bf16"):
-        ways[f"epoch {precision}"] = lambda p=precision: bench.dlrun(p)
-        ways[f"steps {precision}"] = lambda p=precision: bench.dlrun(p, with_test=False)
-        ways[f"bare {precision}"] = lambda p=precision: bench.bare(p)
+    ways = {"notes": bench.notes} | {p: lambda p=p: bench.dlrun(p) for p in ("fp32", "bf16")}
     seconds = interleaved(ways, repeats)
-    median = {way: statistics.median(values) for way, values in seconds.items()}
     for precision in ("fp32", "bf16"):
-        epoch = [notes / ours for notes, ours in zip(seconds["notes"], seconds[f"epoch {precision}"], strict=True)]
-        step = [
-            ours / bare for ours, bare in zip(seconds[f"steps {precision}"], seconds[f"bare {precision}"], strict=True)
-        ]
+        pair = {"ours": lambda p=precision: bench.dlrun_steps(p), "bare": lambda p=precision: bench.bare(p)}
+        # Short stretches in many turns: other work on the machine falls on both alike.
+        steps = interleaved(pair, 5 * repeats)
+        epoch = [notes / ours for notes, ours in zip(seconds["notes"], seconds[precision], strict=True)]
+        step = [ours / bare for ours, bare in zip(steps["ours"], steps["bare"], strict=True)]
         table.add_row(
             precision,
-            f"{median['notes']:.2f}",
-            f"{median[f'epoch {precision}']:.2f}",
+            f"{statistics.median(seconds['notes']):.2f}",
+            f"{statistics.median(seconds[precision]):.2f}",
             f"{statistics.median(epoch):.2f} ({min(epoch):.2f} to {max(epoch):.2f})",
             f"{EPOCH_TARGETS[name, precision]}",
             f"{statistics.median(step):.3f} ({min(step):.3f} to {max(step):.3f})",

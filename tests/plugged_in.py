@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from dlrun import registry
 
 MODEL = '''
-import os, pathlib, signal, sys, threading
+import multiprocessing, os, signal, sys, threading
 import torch
 from torch import nn
 from dlrun.errors import UserError
@@ -27,6 +27,7 @@ FATES = {
     "fine": lambda: None,
     "raise": lambda: fail(RuntimeError("broken wing\\n on the second line")),
     "user": lambda: fail(UserError("model.fate: this one is refused")),
+    "method": lambda: fail(UserError(f"processes start by {multiprocessing.get_start_method()}")),
     "memory": lambda: fail(torch.OutOfMemoryError("CUDA out of memory")),
     "exit": lambda: sys.exit(3),
     "leave": lambda: os._exit(4),

@@ -166,6 +166,12 @@ def test_a_job_is_the_run_that_its_words_describe(home):
     assert runs.open_run("sweep/0").words == [*words, "sweep.folder=sweep"]
 
 
+def test_loader_processes_of_a_job_start_as_in_a_run_of_its_own(home):
+    # From a server of their own they would import torch anew, and outlive a job that is killed.
+    assert cli.main(["-m", *JOB, "model.fate=method", "sweep.folder=sweep"]) == 1
+    assert jobs_of(home / "sweep")[0]["reason"] == f"processes start by {multiprocessing.get_start_method()}"
+
+
 # ---- a driver that is stopped or killed
 
 
