@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import secrets
 import socket
 import time
@@ -67,10 +68,11 @@ def owned(path: pathlib.Path) -> Iterator[None]:
     **Raises:** `UserError` naming the process that has it.
     """
     with open(path / ".lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{path} belongs to a running process ({_holder(lock)})") from None
+        while not _is_taken(lock):
+            if not _has_ended(holder := _holder(lock)):
+                raise UserError(f"{path} belongs to a running process ({holder})")
+            # The loader processes of a killed run have inherited its lock; they end within seconds.
+            time.sleep(0.1)
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
@@ -84,6 +86,14 @@ def wait_until_free(path: pathlib.Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
 
+def _is_taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _holder(lock: IO[str]) -> str:
     """The process that holds `lock`; it writes its name right after it got it."""
     for _ in range(100):
@@ -92,6 +102,19 @@ def _holder(lock: IO[str]) -> str:
             return name
         time.sleep(0.01)
     return "unknown"
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether `holder` is known to be gone: a process of this machine that is not there."""
+    name = re.fullmatch(rf"process (\d+) on {re.escape(socket.gethostname())}", holder)
+    if name is None:
+        return False
+    try:
+        os.kill(int(name[1]), 0)
+    except OSError as error:
+        # Another user's process may not be signalled, but it is there.
+        return isinstance(error, ProcessLookupError)
+    return False
 
 
 def _is_leftover(path: pathlib.Path) -> bool:

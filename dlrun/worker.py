@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import gc
 import multiprocessing
 import os
 import pathlib
@@ -41,7 +42,16 @@ def work(order: Order, connection: Any) -> None:
     """Runs one job and tells the driver its value, or the reason why there is none."""
     _leave_terminal(order.log)
     _take_gpu(order.slot)
+    # The system's own way again: loader processes from one more server would import torch anew and outlive this job.
+    multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_end_with_driver, daemon=True).start()
+    code = _train(order, connection)
+    # Loader processes end with their loader. Those left at the exit would be killed, which torch takes for a crash.
+    gc.collect()
+    sys.exit(code)
+
+
+def _train(order: Order, connection: Any) -> int:
     try:
         registry.load_plugins()
         checked = config.parse(order.config)
@@ -53,19 +63,20 @@ def work(order: Order, connection: Any) -> None:
         folder.wait_until_free(path)
         result = resume_run(path) if (path / "config.yaml").exists() else run(checked, order.words)
         _tell(connection, {"value": result.value if result is not None else None})
+        return 0
     except (UserError, RunError) as error:
         print(f"dlrun: error: {error}", file=sys.stderr)
         _tell(connection, {"reason": " ".join(str(error).splitlines())})
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt as error:
         number = getattr(error, "number", signal.SIGINT)
         _tell(connection, {"reason": f"interrupted by {signal.Signals(number).name}"})
-        sys.exit(128 + number)
+        return 128 + number
     except Exception as error:
         traceback.print_exc()
         text = str(error).splitlines()
         _tell(connection, {"reason": f"{type(error).__name__}: {text[0] if text else ''}"})
-        sys.exit(1)
+        return 1
 
 
 def _tell(connection: Any, message: dict[str, Any]) -> None:

@@ -148,6 +148,35 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
 
 
+def test_a_lock_that_only_the_orphans_of_a_killed_process_hold_is_waited_for(tmp_path):
+    inside, outside = FORKS.Pipe(duplex=False)
+
+    def hold(_):
+        with folder.owned(tmp_path):
+            if os.fork() == 0:
+                # A loader process: it has inherited the lock, and lives until it sees that its parent is gone.
+                outside.close()
+                inside.poll(None)
+                os._exit(0)
+            os.kill(os.getpid(), 9)
+
+    process = FORKS.Process(target=hold, args=(0,))
+    process.start()
+    process.join()
+    taken = []
+
+    def take_over():
+        with folder.owned(tmp_path):
+            taken.append((tmp_path / ".lock").read_text())
+
+    waiter = threading.Thread(target=take_over)
+    waiter.start()
+    assert taken == []
+    outside.close()
+    waiter.join()
+    assert taken == [f"process {os.getpid()} on {socket.gethostname()}"]
+
+
 def test_waiting_for_a_folder_ends_when_its_owner_does(tmp_path):
     folder.wait_until_free(tmp_path)
     waiter = threading.Thread(target=folder.wait_until_free, args=(tmp_path,))

@@ -168,8 +168,13 @@ def test_a_job_is_the_run_that_its_words_describe(home):
 
 def test_loader_processes_of_a_job_start_as_in_a_run_of_its_own(home):
     # From a server of their own they would import torch anew, and outlive a job that is killed.
-    assert cli.main(["-m", *JOB, "model.fate=method", "sweep.folder=sweep"]) == 1
-    assert jobs_of(home / "sweep")[0]["reason"] == f"processes start by {multiprocessing.get_start_method()}"
+    words = ["trainer.epochs=1", "model.fate=method,fine,raise", "device.workers=1", "sweep.folder=sweep"]
+    assert cli.main(["-m", *JOB, *words]) == 1
+    method, fine, wing = jobs_of(home / "sweep")
+    assert method["reason"] == f"processes start by {multiprocessing.get_start_method()}"
+    assert (fine["state"], fine["reason"]) == ("done", None)
+    assert wing["reason"] == "RuntimeError: broken wing"
+    assert all("is killed by signal" not in log.read_text() for log in (home / "sweep/logs").iterdir())
 
 
 # ---- a driver that is stopped or killed
