@@ -2,7 +2,6 @@
 
 import contextlib
 import faulthandler
-import gc
 import multiprocessing
 import os
 import pathlib
@@ -45,10 +44,7 @@ def work(order: Order, connection: Any) -> None:
     # The system's own way again: loader processes from one more server would import torch anew and outlive this job.
     multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    code = _train(order, connection)
-    # Loader processes end with their loader. Those left at the exit would be killed, which torch takes for a crash.
-    gc.collect()
-    sys.exit(code)
+    sys.exit(_train(order, connection))
 
 
 def _train(order: Order, connection: Any) -> int:

@@ -59,3 +59,25 @@ def run_here(tmp_path, monkeypatch):
         return run(config.parse(tree), [*TINY, *words], resume=resume)
 
     return call
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """`refused("model=x")`: the one line of error of a command that exits with 2 and leaves nothing behind."""
+    from dlrun import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLRUN_OFFLINE", "1")
+    monkeypatch.setenv("DLRUN_DATA", str(tmp_path / "data"))
+
+    def call(*words):
+        before = sorted(tmp_path.rglob("*"))
+        code = cli.main(list(words))
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, "")
+        assert sorted(tmp_path.rglob("*")) == before
+        (line,) = err.splitlines()
+        assert line.startswith("dlrun: error: ")
+        return line.removeprefix("dlrun: error: ")
+
+    return call

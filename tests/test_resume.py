@@ -35,9 +35,11 @@ FORKS.set_forkserver_preload(["torch._dynamo", "hydra", "dlrun.run", "dlrun.comm
 
 def child(folder: str, words: list[str]) -> None:
     """Starts the run, or goes on with it if it has begun; leaves with the exit code of `dlrun`."""
-    from dlrun import cli, compose, config, run
+    from dlrun import compose, config, run
     from dlrun.commands import resume
 
+    # Loader processes as in a run of its own, not from one more server that would outlive this one.
+    multiprocessing.set_start_method(None, force=True)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         try:
             if (pathlib.Path(folder) / "config.yaml").exists():
@@ -46,7 +48,6 @@ def child(folder: str, words: list[str]) -> None:
                 run.run(config.parse(compose.tree([*words, f"folder={folder}"], [])), words)
         except KeyboardInterrupt as error:
             os._exit(128 + getattr(error, "number", signal.SIGINT))
-    assert cli is not None
 
 
 def spawn(folder, words=WORDS):

@@ -6,6 +6,7 @@ training is therefore (epoch, batch), and the number of workers changes nothing.
 """
 
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -120,7 +121,8 @@ class _Schedule(Sampler[list[int]]):
     """Index lists of the current epoch; drawn in the parent, so persistent workers follow it."""
 
     def __init__(self, loader: Loader):
-        self.loader, self.epoch, self.start = loader, 0, 0
+        # A cycle would keep the loader processes alive to the very end, where torch takes their end for a crash.
+        self.loader, self.epoch, self.start = weakref.proxy(loader), 0, 0
 
     def __iter__(self) -> Iterator[list[int]]:
         order, size = self.loader.order(self.epoch).tolist(), self.loader.batch_size
