@@ -71,6 +71,8 @@ class Registry:
 MODELS = Registry(
     "model",
     {
+        "linear": "dlrun.models.linear:Linear",
+        "logistic": "dlrun.models.linear:Logistic",
         "mlp": "dlrun.models.mlp:MLP",
         "cnn": "dlrun.models.cnn:CNN",
         "googlenet_mini": "dlrun.models.googlenet_mini:GoogLeNetMini",
@@ -90,7 +92,15 @@ DATA = Registry(
         "synthetic": "dlrun.data.synthetic:Synthetic",
     },
 )
-TASKS = Registry("task", {"multiclass": "dlrun.tasks.multiclass:Multiclass"})
+TASKS = Registry(
+    "task",
+    {
+        "multiclass": "dlrun.tasks.multiclass:Multiclass",
+        "one_vs_rest": "dlrun.tasks.multiclass:OneVsRest",
+        "binary": "dlrun.tasks.binary:Binary",
+        "regression": "dlrun.tasks.regression:Regression",
+    },
+)
 OPTIMIZERS = Registry(
     "optimizer",
     {
@@ -98,6 +108,15 @@ OPTIMIZERS = Registry(
         "adam": "dlrun.optimizers:adam",
         "adamw": "dlrun.optimizers:adamw",
         "rmsprop": "dlrun.optimizers:rmsprop",
+        "adamax": "dlrun.optimizers:adamax",
+        "nadam": "dlrun.optimizers:nadam",
+        "radam": "dlrun.optimizers:radam",
+        "adagrad": "dlrun.optimizers:adagrad",
+        "adadelta": "dlrun.optimizers:adadelta",
+        "asgd": "dlrun.optimizers:asgd",
+        "rprop": "dlrun.optimizers:rprop",
+        "lbfgs": "dlrun.optimizers:lbfgs",
+        "muon": "dlrun.optimizers:muon",
     },
 )
 SCHEDULERS = Registry(
@@ -108,6 +127,9 @@ SCHEDULERS = Registry(
         "cosine": "dlrun.schedulers:cosine",
         "onecycle": "dlrun.schedulers:onecycle",
         "plateau": "dlrun.schedulers:plateau",
+        "multistep": "dlrun.schedulers:multistep",
+        "exponential": "dlrun.schedulers:exponential",
+        "warmup_cosine": "dlrun.schedulers:warmup_cosine",
     },
 )
 

@@ -9,7 +9,17 @@ Every function **raises** `ValueError` for values that contradict each other.
 from typing import Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 
 from dlrun.schema import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ProperFraction
 
@@ -64,6 +74,51 @@ def onecycle(
     if pct_start * total_steps == 1:
         raise ValueError(f"pct_start {pct_start:g} of {total_steps} steps is one step: too short to rise")
     return OneCycleLR(optimizer, max_lr=max_lr, total_steps=total_steps, pct_start=pct_start, cycle_momentum=False)
+
+
+def multistep(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    watch_mode: Literal["min", "max"],
+    *,
+    milestones: tuple[PositiveInt, ...] = (5, 8),
+    gamma: PositiveFloat = 0.1,
+) -> LRScheduler:
+    """The learning rate times `gamma` after each of the epochs `milestones`."""
+    if list(milestones) != sorted(set(milestones)):
+        raise ValueError(f"milestones must rise, found {list(milestones)}")
+    return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in milestones], gamma=gamma)
+
+
+def exponential(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    watch_mode: Literal["min", "max"],
+    *,
+    gamma: PositiveFloat = 0.9,
+) -> LRScheduler:
+    """The learning rate times `gamma` an epoch, in equal factors a step."""
+    return ExponentialLR(optimizer, gamma=gamma ** (1 / steps_per_epoch))
+
+
+def warmup_cosine(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    watch_mode: Literal["min", "max"],
+    *,
+    warmup_fraction: ProperFraction = 0.1,
+    min_lr: NonNegativeFloat = 0.0,
+) -> LRScheduler:
+    """A linear rise over `warmup_fraction` of the steps, then half a cosine down to `min_lr`."""
+    rising = round(total_steps * warmup_fraction)
+    falling = CosineAnnealingLR(optimizer, T_max=max(1, total_steps - rising), eta_min=min_lr)
+    if rising == 0:
+        return falling
+    first = LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
+    return SequentialLR(optimizer, [first, falling], milestones=[rising])
 
 
 def plateau(

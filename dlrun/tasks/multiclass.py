@@ -1,6 +1,5 @@
 """One class of many: softmax and cross-entropy (notes, chapter 8)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from dlrun.data.spec import DataSpec
 from dlrun.schema import ProperFraction
+from dlrun.tasks.findings import Findings
 
 
 class Multiclass:
@@ -60,21 +60,20 @@ class Multiclass:
             "f1_macro": f1.mean().item(),
         }
 
-    def pictures(
-        self, output: Tensor, target: Tensor, read: Callable[[int], tuple[Tensor, ...]] | None
-    ) -> dict[str, Any]:
-        """Figures by name; `read(i)` gives the raw inputs of sample i, None where they are no images."""
+    def pictures(self, findings: Findings) -> dict[str, Any]:
+        """Figures by name: confusion matrix, accuracy of each class, and a grid where the inputs are images."""
         from dlrun.plots import classes, images
 
+        output, target = findings.outputs, findings.target
         matrix = self.confusion(output, target)
         figures = {
             "confusion_matrix": classes.confusion_matrix(matrix.numpy(), self.class_names),
             "per_class_accuracy": classes.per_class_accuracy(matrix.numpy(), self.class_names),
         }
-        if read is not None:
+        if findings.is_image:
             shown = torch.linspace(0, len(target) - 1, min(25, len(target))).long()
             probability, guess = self.predict(output[shown]).max(dim=1)
-            pixels = torch.stack([read(int(index))[0] for index in shown]).float() / 255
+            pixels = torch.stack([findings.part.read(int(index))[0] for index in shown]).float() / 255
             figures["predictions"] = images.predictions_grid(
                 pixels,
                 [self.class_names[k] for k in target[shown].tolist()],
@@ -82,3 +81,26 @@ class Multiclass:
                 probability.tolist(),
             )
         return figures
+
+
+class OneVsRest(Multiclass):
+    """K classes as K binary problems: a sigmoid and binary cross-entropy for each (notes, chapter 8).
+
+    The probabilities of an example need not sum to 1; the largest wins.
+    """
+
+    target: str = "class"
+    watch: str = "accuracy"
+    mode: str = "max"
+
+    def __init__(self, spec: DataSpec):
+        super().__init__(spec)
+
+    def loss(self, output: Tensor, batch: Any) -> Tensor:
+        """The binary cross-entropy, summed over the classes, its mean over the batch."""
+        is_class = F.one_hot(batch.target, output.shape[1]).float()  # (B, K)
+        return F.binary_cross_entropy_with_logits(output.float(), is_class, reduction="sum") / len(output)
+
+    def predict(self, output: Tensor) -> Tensor:
+        """One probability a class (B, K), each by itself."""
+        return output.float().sigmoid()
