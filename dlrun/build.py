@@ -17,6 +17,7 @@ from dlrun.data.loading import Loader, Prepare, TensorLoader, WorkerLoader
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import FILLED, DataSpec
 from dlrun.engine import device as devices
+from dlrun.engine.fit import takes_closure
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
 from dlrun.registry import DATA, MODELS, OPTIMIZERS, SCHEDULERS, TASKS
@@ -115,6 +116,11 @@ def state(config: Config, model: nn.Module, device: torch.device, num_batches: i
     trainer = config.trainer
     chosen = optimizer(config, model.parameters())
     schedule = scheduler(config, chosen, num_batches, watch_mode)
+    if takes_closure(chosen) and (trainer.accumulate > 1 or config.device.precision == "fp16"):
+        raise UserError(
+            f"optimizer={config.optimizer['name']}: evaluates a batch several times a step, which goes neither with "
+            "trainer.accumulate above 1 nor with device.precision=fp16"
+        )
     if config.device.compile:
         model.compile()
     return State(

@@ -24,6 +24,7 @@ from dlrun.engine.evaluate import Evaluation, evaluate
 from dlrun.engine.state import State
 from dlrun.folder import RunFolder
 from dlrun.recorder import Recorder
+from dlrun.tasks.findings import Findings
 
 
 @dataclass
@@ -72,7 +73,7 @@ def conclude(
     metrics = _final_metrics(state, task, part, final)
     home.write_summary(_summary(config, words, state, task, recorder, metrics, outcome))
     if config.logger.pictures:
-        _draw(home, state, task, final, loaders[part].part, recorder)
+        _draw(home, state, task, final, loaders[part], recorder)
     if recorder.events is not None:
         if config.logger.graph:
             batch = next(iter(loaders[part].batches()))
@@ -166,15 +167,17 @@ def _summary(
     }
 
 
-def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, part: Part, recorder: Recorder) -> None:
+def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, loader: Loader, recorder: Recorder) -> None:
     from dlrun.plots import curves
     from dlrun.plots.figure import png_bytes
 
-    raw = part.read(0)[0]
-    is_image = raw.dtype == torch.uint8 and raw.ndim == 3
+    def forward(raw: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return state.eval_model.eval()(*loader.prepare((raw.to(loader.device),))).cpu()
+
+    findings = Findings(final.outputs, final.target, loader.part.subset(final.index), forward)
     figures = {"learning_curves": curves.learning_curves(state.history, best_epoch=state.best_epoch)}
-    read = (lambda i: part.read(int(final.index[i]))) if is_image else None
-    figures |= task.pictures(final.outputs, final.target, read)
+    figures |= task.pictures(findings)
     (home.path / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         png = png_bytes(figure)

@@ -198,7 +198,9 @@ def muon(
     parameters = list(parameters)
     pairs = [[p for p in parameters if p.ndim == 2], [p for p in parameters if p.ndim != 2]]
     makes = [partial(torch.optim.Muon, momentum=momentum, adjust_lr_fn="match_rms_adamw"), torch.optim.AdamW]
-    return Combined([make(own, lr=lr, weight_decay=weight_decay) for make, own in zip(makes, pairs, strict=True) if own])
+    return Combined(
+        [make(own, lr=lr, weight_decay=weight_decay) for make, own in zip(makes, pairs, strict=True) if own]
+    )
 
 
 class Combined(Optimizer):
@@ -206,7 +208,9 @@ class Combined(Optimizer):
 
     def __init__(self, members: list[Optimizer]):
         self.members = members
-        super().__init__([parameter for member in members for group in member.param_groups for parameter in group["params"]], {})
+        super().__init__(
+            [parameter for member in members for group in member.param_groups for parameter in group["params"]], {}
+        )
         # The very groups of the members, so that a schedule reaches them.
         self.param_groups = [group for member in members for group in member.param_groups]
 

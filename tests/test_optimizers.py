@@ -11,7 +11,29 @@ CASES = [
     ("adamw", torch.optim.AdamW, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
     ("rmsprop", torch.optim.RMSprop, {"lr": 0.01, "alpha": 0.9, "eps": 1e-6, "momentum": 0.5, "weight_decay": 0.1}),
 ]
-IDS = ["sgd", "nesterov", "adam", "adamw", "rmsprop"]
+CASES += [
+    ("adamax", torch.optim.Adamax, {"lr": 0.01, "weight_decay": 0.1}),
+    ("nadam", torch.optim.NAdam, {"lr": 0.01, "momentum_decay": 0.01, "weight_decay": 0.1}),
+    ("radam", torch.optim.RAdam, {"lr": 0.01, "weight_decay": 0.1}),
+    ("adagrad", torch.optim.Adagrad, {"lr": 0.01, "lr_decay": 0.1, "weight_decay": 0.1}),
+    ("adadelta", torch.optim.Adadelta, {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1}),
+    ("asgd", torch.optim.ASGD, {"lr": 0.01, "t0": 2.0, "weight_decay": 0.1}),
+    ("rprop", torch.optim.Rprop, {"lr": 0.01, "etas": (0.4, 1.3)}),
+]
+IDS = [
+    "sgd",
+    "nesterov",
+    "adam",
+    "adamw",
+    "rmsprop",
+    "adamax",
+    "nadam",
+    "radam",
+    "adagrad",
+    "adadelta",
+    "asgd",
+    "rprop",
+]
 
 
 def make_parameters():
@@ -71,3 +93,45 @@ def layout(tensor):
 def test_nesterov_needs_momentum():
     with pytest.raises(ValueError, match=r"nesterov=true needs a momentum above 0, found momentum=0"):
         OPTIMIZERS.get("sgd")(make_parameters(), nesterov=True)
+
+
+DECAYING = ["sgd", "adam", "adamw", "rmsprop", "adamax", "nadam", "radam", "adagrad", "adadelta", "asgd"]
+
+
+@pytest.mark.parametrize("name", DECAYING)
+def test_decay_leaves_out_biases_and_norms_if_asked_to(name):
+    parameters = make_parameters()
+    optimizer = OPTIMIZERS.get(name)(parameters, weight_decay=0.5, decay_all=False)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert [decay[id(p)] for p in parameters] == [0.5, 0.0, 0.5]
+    (group,) = OPTIMIZERS.get(name)(make_parameters(), weight_decay=0.5).param_groups
+    assert group["weight_decay"] == 0.5
+
+
+def test_muon_turns_matrices_and_leaves_the_rest_to_adamw():
+    ours, theirs = make_parameters(), make_parameters()
+    optimizer = OPTIMIZERS.get("muon")(ours, lr=0.01, weight_decay=0.1)
+    take_steps(optimizer, ours, range(3))
+    take_steps(torch.optim.AdamW(theirs, lr=0.01, weight_decay=0.1), theirs, range(3))
+    assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
+    assert not torch.allclose(ours[2], theirs[2], atol=1e-3)
+
+
+def test_muon_goes_on_from_its_state_and_obeys_a_schedule():
+    straight, first, second = make_parameters(), make_parameters(), make_parameters()
+    take_steps(OPTIMIZERS.get("muon")(straight), straight, range(4))
+    optimizer = OPTIMIZERS.get("muon")(first)
+    take_steps(optimizer, first, range(2))
+    for new, old in zip(second, first, strict=True):
+        new.data.copy_(old.data)
+    resumed = OPTIMIZERS.get("muon")(second)
+    resumed.load_state_dict(optimizer.state_dict())
+    take_steps(resumed, second, range(2, 4))
+    assert all(torch.equal(a, b) for a, b in zip(straight, second, strict=True))
+    torch.optim.lr_scheduler.ExponentialLR(resumed, 0.1).step()
+    assert {group["lr"] for member in resumed.members for group in member.param_groups} == {1e-4}
+
+
+def test_rprop_refuses_factors_on_the_same_side():
+    with pytest.raises(ValueError, match="below and one above 1"):
+        OPTIMIZERS.get("rprop")(make_parameters(), etas=(1.1, 1.2))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from dlrun import checkpoint
 from dlrun.registry import SCHEDULERS
 from dlrun.schedulers import warmup
 
@@ -132,7 +133,9 @@ def test_state_survives_json(name):
     straight = walk(*make(), range(14))
     optimizer, scheduler = make()
     walk(optimizer, scheduler, range(6))
-    saved = json.loads(json.dumps([optimizer.state_dict(), scheduler.state_dict()]))
+    tensors = {}
+    packed = json.loads(json.dumps(checkpoint._pack([optimizer.state_dict(), scheduler.state_dict()], tensors)))
+    saved = checkpoint._unpack(packed, tensors)
     resumed_optimizer, resumed = make()
     resumed_optimizer.load_state_dict(saved[0])
     resumed.load_state_dict(saved[1])

@@ -21,6 +21,7 @@ class DataSpec:
     - `image_size`: (H, W) of `image`, in pixels.
     - `out_features`: number of classes or values; 1 for a binary logit.
     - `class_names`: one name a class, in the order of the indices.
+    - `feature_names`: one name a feature; `target_name`: of the value that is learned.
     - `mean`, `std`: of each channel (or feature), on inputs scaled to 0..1; applied to every batch.
     """
 
@@ -31,6 +32,8 @@ class DataSpec:
     image_size: tuple[int, int] | None = None
     out_features: int | None = None
     class_names: tuple[str, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
+    target_name: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 

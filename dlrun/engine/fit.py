@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import torch
@@ -85,8 +86,11 @@ def fit(
             is_logged = (state.step + 1) % options.log_every == 0
             norm = _clip(model, optimizer, scaler, options.clip_grad_norm, is_logged)
             state.lr = optimizer.param_groups[0]["lr"]
-            scaler.step(optimizer)
-            scaler.update()
+            if takes_closure(optimizer):
+                optimizer.step(_closure(model, task, batch, optimizer, autocast))
+            else:
+                scaler.step(optimizer)
+                scaler.update()
             optimizer.zero_grad(set_to_none=True)
             _advance(state)
             if is_logged:
@@ -104,6 +108,23 @@ def fit(
         if state.history and state.history[-1]["epoch"] == state.epoch:
             recorder.epoch(state, state.history[-1], examples_per_second)
     return "done" if state.epoch >= options.epochs else "stopped early"
+
+
+def takes_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimizer evaluates the loss several times a step (L-BFGS)."""
+    return isinstance(optimizer, torch.optim.LBFGS)
+
+
+def _closure(model: nn.Module, task: Task, batch: Any, optimizer: Any, autocast: Any) -> Callable[[], Any]:
+    def evaluate_again() -> Any:
+        optimizer.zero_grad()
+        with autocast:
+            output = model(*batch.inputs)
+        loss = task.loss(output, batch)
+        loss.backward()
+        return loss
+
+    return evaluate_again
 
 
 def _advance(state: State) -> None:

@@ -13,7 +13,9 @@ class Linear(nn.Module):
 
     accepts: tuple = ("features",)
 
-    def __init__(self, *, in_features: PositiveInt, out_features: PositiveInt, bias: bool = True, weight: float | None = None):
+    def __init__(
+        self, *, in_features: PositiveInt, out_features: PositiveInt, bias: bool = True, weight: float | None = None
+    ):
         super().__init__()
         self.linear = nn.Linear(in_features, out_features, bias=bias)
         if weight is not None:

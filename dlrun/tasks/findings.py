@@ -39,5 +39,7 @@ class Findings:
         features = torch.stack([self.part.read(i)[0].flatten() for i in range(len(self.part))])
         low, high = features.min(dim=0).values, features.max(dim=0).values
         margin = (high - low).clamp(min=1e-6) * 0.1
-        axes = [torch.linspace(a, b, points) for a, b in zip((low - margin).tolist(), (high + margin).tolist(), strict=True)]
+        axes = [
+            torch.linspace(a, b, points) for a, b in zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
+        ]
         return torch.cartesian_prod(*axes).reshape(-1, len(axes))

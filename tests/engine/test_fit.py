@@ -295,3 +295,22 @@ def test_kept_outputs_are_in_the_order_of_the_part():
     assert found.index.tolist() == sorted(shuffled.order(0)[:16].tolist())
     torch.testing.assert_close(found.outputs, model(data.inputs[0][found.index]).detach())
     assert torch.equal(found.target, data.target[found.index])
+
+
+def test_lbfgs_takes_the_same_steps_as_in_a_bare_loop():
+    data, model, bare = part(), linear(), linear()
+    state = make_state(model)
+    state.optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    train(state, loader(data, 22), epochs=4)
+    optimizer = torch.optim.LBFGS(bare.parameters(), max_iter=3)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(bare(data.inputs[0]), data.target)
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        optimizer.step(closure)
+    assert torch.equal(model.weight, bare.weight)
+    assert state.history[-1]["train/loss"] < state.history[0]["train/loss"]

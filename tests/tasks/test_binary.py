@@ -1,0 +1,68 @@
+import types
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from dlrun.data.parts import TensorPart
+from dlrun.data.spec import DataSpec
+from dlrun.tasks.binary import Binary
+from dlrun.tasks.findings import Findings
+from dlrun.tasks.multiclass import OneVsRest
+
+
+def spec(features):
+    return DataSpec("features", "binary", in_features=features, out_features=1, class_names=("no", "yes"))
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.integers(0, 1)), min_size=1, max_size=40))
+def test_metrics_equal_scikit_learns(pairs):
+    output = torch.tensor([[logit] for logit, _ in pairs])
+    target = torch.tensor([label for _, label in pairs])
+    task, true, guess = Binary(spec(3)), target.numpy(), (output[:, 0] > 0).numpy()
+    batch = types.SimpleNamespace(target=target)
+    correct = task.measure(output, batch)["correct"].item()
+    assert task.summarize({"correct": correct}, len(pairs))["accuracy"] == metrics.accuracy_score(true, guess)
+    found = task.report(output, target)
+    assert found["f1"] == pytest.approx(metrics.f1_score(true, guess, zero_division=0))
+    assert ("roc_auc" in found) == (len(set(true.tolist())) == 2)
+    assert torch.isfinite(task.loss(output * 1e6, batch))
+
+
+def test_loss_is_the_cross_entropy_of_the_probability():
+    output, target = torch.tensor([[0.3], [-2.0]]), torch.tensor([1, 0])
+    task = Binary(spec(1))
+    probability = task.predict(output)
+    expected = -(probability[0, 1].log() + probability[1, 0].log()) / 2
+    assert task.loss(output, types.SimpleNamespace(target=target)).item() == pytest.approx(expected.item())
+    assert torch.allclose(probability.sum(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize(("features", "picture"), [(1, "probability_curve"), (2, "decision_regions"), (3, None)])
+def test_pictures_fit_the_number_of_features(features, picture):
+    x = torch.linspace(-1, 1, 12 * features).reshape(12, features)
+    target = (x.sum(dim=1) > 0).long()
+    findings = Findings(
+        x.sum(dim=1, keepdim=True), target, TensorPart((x,), target), lambda raw: raw.sum(1, keepdim=True)
+    )
+    figures = Binary(spec(features)).pictures(findings)
+    common = ["confusion_matrix", "roc", "precision_recall"]
+    assert list(figures) == common + ([picture] if picture else [])
+
+
+def test_one_class_only_has_no_curves():
+    x = torch.ones(4, 3)
+    findings = Findings(x[:, :1], torch.ones(4).long(), TensorPart((x,), torch.ones(4).long()), lambda raw: raw)
+    assert list(Binary(spec(3)).pictures(findings)) == ["confusion_matrix"]
+
+
+def test_one_vs_rest_is_a_sum_of_binary_problems():
+    many = DataSpec("features", "class", in_features=2, out_features=3)
+    output, target = torch.randn(5, 3), torch.tensor([0, 1, 2, 2, 0])
+    task = OneVsRest(many)
+    binary = Binary(spec(2))
+    parts = [binary.loss(output[:, k : k + 1], types.SimpleNamespace(target=(target == k).long())) for k in range(3)]
+    assert task.loss(output, types.SimpleNamespace(target=target)).item() == pytest.approx(sum(parts).item(), rel=1e-5)
+    assert torch.equal(task.predict(output).argmax(dim=1), output.argmax(dim=1))
