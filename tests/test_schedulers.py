@@ -140,3 +140,26 @@ def test_state_survives_json(name):
     resumed_optimizer.load_state_dict(saved[0])
     resumed.load_state_dict(saved[1])
     assert walk(resumed_optimizer, resumed, range(6, 14)) == straight
+
+
+def test_exponential_multiplies_by_gamma_an_epoch():
+    used = schedule("exponential", 12, steps_per_epoch=4, gamma=0.5)
+    assert used[::4] == pytest.approx([0.5, 0.25, 0.125, 0.0625])
+    assert used == sorted(used, reverse=True)
+
+
+def test_multistep_counts_epochs():
+    used = schedule("multistep", 12, steps_per_epoch=3, milestones=(1, 3), gamma=0.1)
+    assert used == pytest.approx([0.5] * 3 + [0.05] * 6 + [0.005] * 4)
+    with pytest.raises(ValueError, match="must rise"):
+        schedule("multistep", 3, milestones=(3, 1))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.5])
+def test_warmup_cosine_rises_then_falls_to_min_lr(fraction):
+    used = schedule("warmup_cosine", 20, warmup_fraction=fraction, min_lr=0.05)
+    rising = round(20 * fraction)
+    assert max(used) == used[rising] == pytest.approx(0.5)
+    assert used[: rising + 1] == sorted(used[: rising + 1])
+    assert used[rising:] == sorted(used[rising:], reverse=True)
+    assert used[-1] == pytest.approx(0.05)
