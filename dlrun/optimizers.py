@@ -214,7 +214,7 @@ class Combined(Optimizer):
         # The very groups of the members, so that a schedule reaches them.
         self.param_groups = [group for member in members for group in member.param_groups]
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for member in self.members:
             member.step(closure)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from dlrun import comparison, schema, tables
+from dlrun import comparison, schema, sweep_figure, tables
 from dlrun.arguments import Arguments
 from dlrun.comparison import Group, Row
 from dlrun.errors import UserError
@@ -33,7 +33,7 @@ def main(words: list[str]) -> int:
 
 
 def report(folders: list[str], metric: str | None = None, output: str | None = None) -> None:
-    """Compares all runs in `folders`: tables on stdout; report.csv, report.md and report.png in `output`.
+    """Compares all runs in `folders`: tables on stdout; CSV, Markdown, HTML and pictures in `output`.
 
     **Raises:** `UserError` if there are no runs, none has the metric, or the files cannot be written.
     """
@@ -63,15 +63,22 @@ def report(folders: list[str], metric: str | None = None, output: str | None = N
         tables.print_table(f"over seeds: mean ± standard deviation of n runs, {order}", *over_seeds, right)
 
     png, notes = _picture(groups, metric, rows)
-    text = f"# {_count(rows)}, {order}\n\n{tables.markdown(*single, right)}\n"
+    figure = sweep_figure.draw(groups, metric, mode)
+    by_key = _png(figure) if figure is not None else None
+    title = f"{_count(rows)}, {order}"
+    pictures = {name: content for name, content in (("report.png", png), ("report_keys.png", by_key)) if content}
+    text = f"# {title}\n\n{tables.markdown(*single, right)}\n"
     text += "".join(f"- {line}\n" for line in reasons.splitlines())
     text += "\n## Over seeds\n\nMean ± sample standard deviation of n runs that are done.\n\n"
-    text += tables.markdown(*over_seeds, right) + (f"\n![{metric}](report.png)\n" if png else "")
-    _write(home, {"report.csv": _csv(rows, keys).encode(), "report.md": text.encode(), "report.png": png})
+    text += tables.markdown(*over_seeds, right) + "".join(f"\n![{metric}]({name})\n" for name in pictures)
+    sections = [("Runs", tables.html_table(*single, right)), ("Over seeds", tables.html_table(*over_seeds, right))]
+    page = tables.html_page(title, sections, list(pictures.values()))
+    files = {"report.csv": _csv(rows, keys).encode(), "report.md": text.encode(), "report.html": page.encode()}
+    _write(home, files | {"report.png": png, "report_keys.png": by_key})
     for note in notes:
         print(note)
     _say_best(rows, metric)
-    print(f"files   {home}: report.csv, report.md{', report.png' if png else ''}")
+    print(f"files   {home}: {', '.join([*files, *pictures])}")
 
 
 def _metric(wanted: str | None, rows: list[Row]) -> str:
@@ -174,7 +181,6 @@ def _picture(groups: list[Group], metric: str, rows: list[Row]) -> tuple[bytes |
         return None, [f"no picture: no epoch has measured {metric}"]
 
     from dlrun.plots import curves
-    from dlrun.plots.figure import png_bytes
 
     measured = [group for group in groups if group.curve(drawn)]
     best = measured[:MOST_CURVES]
@@ -197,7 +203,13 @@ def _picture(groups: list[Group], metric: str, rows: list[Row]) -> tuple[bytes |
         notes.append(f"picture the best {len(best)} of {len(measured)} curves")
     if any(curve["std"] for curve in found.values()):
         title += ", mean ± standard deviation over seeds"
-    return png_bytes(curves.overlaid_curves(found, drawn, title)), notes
+    return _png(curves.overlaid_curves(found, drawn, title)), notes
+
+
+def _png(figure: Any) -> bytes:
+    from dlrun.plots.figure import png_bytes
+
+    return png_bytes(figure)
 
 
 def _label(group: Group, keys: list[str], num_runs: int) -> str:

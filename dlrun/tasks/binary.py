@@ -44,10 +44,11 @@ class Binary:
 
         true, score = target.numpy(), output.float().squeeze(1).numpy()
         guess = score > 0
+        of_none: Any = {"zero_division": 0}  # where nothing was called positive
         found = {
-            "precision": metrics.precision_score(true, guess, zero_division=0),
-            "recall": metrics.recall_score(true, guess, zero_division=0),
-            "f1": metrics.f1_score(true, guess, zero_division=0),
+            "precision": metrics.precision_score(true, guess, **of_none),
+            "recall": metrics.recall_score(true, guess, **of_none),
+            "f1": metrics.f1_score(true, guess, **of_none),
         }
         if len(set(true.tolist())) == 2:
             found["roc_auc"] = metrics.roc_auc_score(true, score)

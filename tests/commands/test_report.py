@@ -67,7 +67,7 @@ def test_a_sweep(sweep, capsys):
     assert " ".join(groups[0]) == f"cnn 0.9000 ± {statistics.stdev([0.95, 0.85]):.4f} 0.4500 ± 0.0354 2"
     assert " ".join(groups[1]) == f"mlp 0.6500 ± {statistics.stdev([0.6, 0.7]):.4f} 0.3250 ± 0.0354 2 of 3"
     assert "best    multirun/s/2  val/accuracy 0.9500" in out
-    assert out.endswith("files   multirun/s: report.csv, report.md, report.png\n")
+    assert out.endswith("files   multirun/s: report.csv, report.md, report.html, report.png\n")
 
 
 def test_the_files_of_a_report(sweep):
@@ -107,7 +107,7 @@ def test_another_metric_to_sort_by(tmp_path, sweep, capsys):
     assert cli.main(["report", "multirun/s", "--metric", "train/loss", "--output", "new/place"]) == 0
     out = capsys.readouterr().out
     assert "lowest train/loss first" in out
-    assert out.endswith("files   new/place: report.csv, report.md, report.png\n")
+    assert out.endswith("files   new/place: report.csv, report.md, report.html, report.png\n")
     assert len(read_csv(tmp_path / "new/place")) == 6
     assert not (sweep / "report.csv").exists()
 
@@ -256,3 +256,24 @@ def test_torch_is_not_imported(sweep, tmp_path):
         "assert not {'torch', 'pandas', 'sklearn', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, env=os.environ)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "axes"),
+    [
+        ([("optimizer.lr=0.1",), ("optimizer.lr=0.01",), ("optimizer.lr=0.001",)], ("optimizer.lr", "val/accuracy")),
+        ([(f"optimizer.lr={lr}", f"trainer.batch_size={b}") for lr in (0.1, 0.2) for b in (8, 16)], None),
+        ([(f"optimizer.lr={a}", f"trainer.batch_size={b}", f"seed={a}", f"trainer.epochs={a}") for a, b in ((1, 8), (2, 9), (3, 7))], None),
+        ([("optimizer=sgd",), ("optimizer=adam",)], "none"),
+    ],
+    ids=["one key", "two keys", "three keys", "too few"],
+)  # fmt: skip
+def test_the_picture_follows_from_the_number_of_keys(tmp_path, sweep, axes):
+    for number, words in enumerate(sweep):
+        write_run(tmp_path / f"runs/{number}", *words, values=(0.1 + number / 10,))
+    assert cli.main(["report", str(tmp_path / "runs")]) == 0
+    assert (tmp_path / "runs/report_keys.png").exists() == (axes != "none")
+    page = (tmp_path / "runs/report.html").read_text()
+    assert page.count("<table>") == 2
+    assert page.count("data:image/png;base64,") == (1 if axes == "none" else 2)
+    assert "http" not in page
