@@ -73,6 +73,7 @@ class Sweep:
     folder: str | None
     jobs: Jobs
     timeout_minutes: PositiveFloat | None
+    over: dict
 
 
 @dataclass(frozen=True)

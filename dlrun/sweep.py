@@ -64,6 +64,7 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
 
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
+    overrides = overrides + _own_axes(overrides, config_dirs)
     parsed = compose.parse(overrides)
     for override in parsed:
         key = override.key_or_group
@@ -83,6 +84,14 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
     else:
         home = folder.create(pathlib.Path("multirun"), key="sweep.folder")
     return run_jobs(home, plan)
+
+
+def _own_axes(overrides: list[str], config_dirs: list[str]) -> list[str]:
+    """What a recipe sweeps by itself (`sweep.over`): its keys that the command line does not give."""
+    given = {override.key_or_group for override in compose.parse(overrides)}
+    first_of_each = compose.expand(overrides, config_dirs)[0]
+    over = config.parse(compose.tree(first_of_each, config_dirs)).sweep.over
+    return [f"{key}={values}" for key, values in over.items() if key not in given]
 
 
 def resume(home: pathlib.Path) -> int:

@@ -92,3 +92,9 @@ def test_jobs_take_turns_on_the_gpus(monkeypatch, given, slot, expected):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     worker._take_gpu(slot)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == (expected or given)
+
+
+def test_a_recipe_sweeps_its_own_keys_unless_they_are_given():
+    assert sweep._own_axes(["experiment=weight_search", "seed=0,1"], []) == ["model.weight=range(0,4.5,0.5)"]
+    assert sweep._own_axes(["experiment=weight_search", "model.weight=1"], []) == []
+    assert sweep._own_axes(["model=mlp,cnn"], []) == []

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from dlrun.data.parts import TensorPart
 from dlrun.data.spec import DataSpec
 from dlrun.engine.evaluate import add_up, read_out
+from dlrun.tasks.findings import Findings
 from dlrun.tasks.multiclass import Multiclass
 
 SPEC = DataSpec(kind="features", target="class", in_features=2, out_features=4, class_names=("a", "b", "c", "d"))
@@ -106,7 +108,8 @@ def test_pictures_show_samples_with_the_names_of_their_own_classes(monkeypatch, 
     target = torch.arange(examples) % 4
     output = outputs_for(((target + 1) % 4).tolist())
     # The first pixel of each picture tells which sample it is.
-    figures = Multiclass(SPEC).pictures(output, target, lambda i: (torch.full((1, 2, 2), i, dtype=torch.uint8),))
+    pixels = torch.arange(examples, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    figures = Multiclass(SPEC).pictures(Findings(output, target, TensorPart((pixels,), target), lambda raw: raw))
     assert set(figures) == {"confusion_matrix", "per_class_accuracy", "predictions"}
     indices = (shown["pixels"][:, 0, 0, 0] * 255).round().long()
     assert len(indices) == min(25, examples)
@@ -117,5 +120,7 @@ def test_pictures_show_samples_with_the_names_of_their_own_classes(monkeypatch, 
 
 
 def test_data_that_are_no_images_have_no_grid():
-    figures = Multiclass(SPEC).pictures(outputs_for([0, 1]), torch.tensor([0, 1]), None)
+    target = torch.tensor([0, 1])
+    part = TensorPart((torch.zeros(2, 5),), target)
+    figures = Multiclass(SPEC).pictures(Findings(outputs_for([0, 1]), target, part, lambda raw: raw))
     assert set(figures) == {"confusion_matrix", "per_class_accuracy"}
