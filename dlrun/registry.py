@@ -90,6 +90,15 @@ DATA = Registry(
         "cifar100": "dlrun.data.cifar:CIFAR100",
         "imagefolder": "dlrun.data.imagefolder:ImageFolder",
         "synthetic": "dlrun.data.synthetic:Synthetic",
+        "line": "dlrun.data.small:Line",
+        "hours": "dlrun.data.small:Hours",
+        "diabetes": "dlrun.data.tables:Diabetes",
+        "diabetes_binary": "dlrun.data.tables:DiabetesBinary",
+        "breast_cancer": "dlrun.data.tables:BreastCancer",
+        "iris": "dlrun.data.tables:Iris",
+        "wine": "dlrun.data.tables:Wine",
+        "california_housing": "dlrun.data.tables:CaliforniaHousing",
+        "csv": "dlrun.data.csv_file:CSVFile",
     },
 )
 TASKS = Registry(
