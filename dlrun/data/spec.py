@@ -15,14 +15,16 @@ class DataSpec:
 
     - `kind`: what one input is: `features` (B, F), `image` (B, C, H, W), `series` (B, T, F),
       `tokens` (B, T) with lengths, `graph`.
-    - `target`: what is to be learned: `class`, `value`, `step_class`, `node_class`, ...
+    - `target`: what is to be learned: `class` (N,), `binary` (N,) 0 or 1, `value` (N, K), `step_class`, ...
     - `in_features`: F of `features` and `series`.
     - `in_channels`: C of `image`.
     - `image_size`: (H, W) of `image`, in pixels.
     - `out_features`: number of classes or values; 1 for a binary logit.
-    - `class_names`: one name a class, in the order of the indices.
-    - `feature_names`: one name a feature; `target_name`: of the value that is learned.
-    - `mean`, `std`: of each channel (or feature), on inputs scaled to 0..1; applied to every batch.
+    - `class_names`: one name a class, in the order of the indices; of a binary target two, for 0 and 1.
+    - `feature_names`: one name a feature, in the order of the columns.
+    - `target_name`: what is to be learned, as its column is called.
+    - `mean`, `std`: of each channel, on images scaled to 0..1, or of each feature, as it is in the train
+      part; applied to every batch. `None`: the inputs are taken as they are.
     """
 
     kind: str
@@ -49,4 +51,6 @@ class DataSpec:
 
 
 # Names that a model's null keyword may be filled from.
-FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {"kind", "target", "mean", "std"}
+FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {
+    "kind", "target", "feature_names", "target_name", "mean", "std",
+}  # fmt: skip

@@ -70,11 +70,14 @@ def as_kind(spec: DataSpec, accepts: Sequence[str], fitting: Sequence[str] = ())
 def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
     """The function from the raw inputs of a batch of data with `spec` to a model's inputs.
 
-    A uint8 image (B, C, H, W) becomes float32 `(x / 255 - mean) / std`, then the view.
+    A uint8 image (B, C, H, W) becomes float32 `(x / 255 - mean) / std`, features (B, F) become
+    `(x - mean) / std` where the data set gives both; then the view.
     """
     steps: list[Callable] = []
     if spec.kind == "image":
         steps.append(_Normalize(spec.mean or (0.0,), spec.std or (1.0,)))
+    elif spec.kind == "features" and spec.mean is not None and spec.std is not None:
+        steps.append(_Standardize(spec.mean, spec.std))
     if view is not None:
         steps.append(view.inputs)
 
@@ -100,3 +103,17 @@ class _Normalize:
         if self.scale.device != image.device:
             self.scale, self.shift = self.scale.to(image.device), self.shift.to(image.device)
         return (image.float().mul_(self.scale).add_(self.shift),)
+
+
+class _Standardize:
+    """`(x - mean) / std` a feature, in this order: years or timestamps would lose their digits otherwise."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        import torch
+
+        self.mean, self.std = torch.tensor(mean), torch.tensor(std)
+
+    def __call__(self, features: "Tensor") -> "tuple[Tensor, ...]":
+        if self.mean.device != features.device:
+            self.mean, self.std = self.mean.to(features.device), self.std.to(features.device)
+        return (features.sub(self.mean).div_(self.std),)
