@@ -17,7 +17,7 @@ class Regression:
     """Squared, absolute or Huber loss on values (B, K)."""
 
     target: str = "value"
-    watch: str = "rmse"
+    watch: str = "loss"
     mode: str = "min"
 
     def __init__(
