@@ -98,6 +98,7 @@ DATA = Registry(
         "iris": "dlrun.data.tables:Iris",
         "wine": "dlrun.data.tables:Wine",
         "california_housing": "dlrun.data.tables:CaliforniaHousing",
+        "csv": "dlrun.data.csv_file:CSVFile",
     },
 )
 TASKS = Registry(
