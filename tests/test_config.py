@@ -67,6 +67,7 @@ def fitting(annotation):
         float: st.floats(allow_nan=False, allow_infinity=False),
         str: st.text(min_size=1, max_size=8).filter(lambda text: "$" not in text and text != "???"),
         type(None): st.none(),
+        dict: st.just({}),
     }[annotation]
 
 

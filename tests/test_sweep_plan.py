@@ -31,7 +31,7 @@ def home(tmp_path, monkeypatch):
         (["seed=interval(0,1)"], "seed=interval(0,1): has no end of values"),
         (["seed=0,1", "sweep.folder=file/x"], "sweep.folder: cannot make file/x"),
         (["seed=0,1", "sweep.folder=full"], "sweep.folder: full is in use"),
-        (["seed=0,1", "sweep.jobs=0"], "job 0 (seed=0 sweep.jobs=0): sweep.jobs: must be an integer of at least 1"),
+        (["seed=0,1", "sweep.jobs=0"], "sweep.jobs: must be an integer of at least 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
