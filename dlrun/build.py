@@ -20,7 +20,7 @@ from dlrun.engine import device as devices
 from dlrun.engine.fit import takes_closure
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
-from dlrun.registry import DATA, MODELS, OPTIMIZERS, SCHEDULERS, TASKS
+from dlrun.registry import DATA, MODELS, OPTIMIZERS, REGISTRIES, SCHEDULERS, TASKS
 
 
 @contextlib.contextmanager
@@ -216,12 +216,16 @@ def loader(config: Config, part: Part, prepare: Prepare, device: torch.device, *
 
 
 def filled(section: dict[str, Any], group: str, spec: DataSpec, data_name: str) -> dict[str, Any]:
-    """The keys of a config section with null sizes taken from `spec`."""
+    """The keys of a config section with null sizes taken from `spec`.
+
+    A size that the constructor can do without (its default is `None`) may be missing there too.
+    """
     keys = _keys(section)
+    parameters = REGISTRIES[group].describe(section["name"]).parameters
     for key, value in keys.items():
         if value is None and key in FILLED:
             keys[key] = getattr(spec, key)
-            if keys[key] is None:
+            if keys[key] is None and parameters[key].default is not None:
                 raise UserError(f"{group}.{key}: data={data_name} does not say it; write {group}.{key}=VALUE")
         elif key == "out_features" and spec.out_features not in (None, value):
             raise UserError(f"{group}.{key}: is {value}, data={data_name} has {spec.out_features}; leave it null")

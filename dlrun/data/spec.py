@@ -14,14 +14,20 @@ class DataSpec:
     **Fields:**
 
     - `kind`: what one input is: `features` (B, F), `image` (B, C, H, W), `series` (B, T, F),
-      `tokens` (B, T) with lengths, `graph`.
-    - `target`: what is to be learned: `class` (N,), `binary` (N,) 0 or 1, `value` (N, K), `step_class`, ...
+      `tokens` (B, T), `graph`. Sequences of unequal length bring their `lengths` (B,) as a second input.
+    - `target`: what is to be learned: `class` (N,), `binary` (N,) 0 or 1, `value` (N, K), and of every
+      step of a sequence `step_class` (N, T) or `next_token` (N, T), where -100 is not counted.
     - `in_features`: F of `features` and `series`.
+    - `vocab_size`: number of different `tokens`; 0 is the padding where lengths differ.
+    - `seq_len`: T, of the longest sequence.
     - `in_channels`: C of `image`.
     - `image_size`: (H, W) of `image`, in pixels.
     - `out_features`: number of classes or values; 1 for a binary logit.
     - `class_names`: one name a class, in the order of the indices; of a binary target two, for 0 and 1.
     - `feature_names`: one name a feature, in the order of the columns.
+    - `vocabulary`: what each token stands for, in the order of the indices.
+    - `per_step`: whether a model of sequences answers at every step (B, T, K) or once (B, K).
+    - `causal`: whether the answer at a step may depend on that step and earlier ones alone.
     - `target_name`: what is to be learned, as its column is called.
     - `mean`, `std`: of each channel, on images scaled to 0..1, or of each feature, as it is in the train
       part; applied to every batch. `None`: the inputs are taken as they are.
@@ -32,7 +38,12 @@ class DataSpec:
     in_features: int | None = None
     in_channels: int | None = None
     image_size: tuple[int, int] | None = None
+    vocab_size: int | None = None
+    seq_len: int | None = None
+    per_step: bool = False
+    causal: bool = False
     out_features: int | None = None
+    vocabulary: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
     target_name: str | None = None
@@ -52,5 +63,5 @@ class DataSpec:
 
 # Names that a model's null keyword may be filled from.
 FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {
-    "kind", "target", "feature_names", "target_name", "mean", "std",
+    "kind", "target", "vocabulary", "feature_names", "target_name", "mean", "std",
 }  # fmt: skip
