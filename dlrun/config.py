@@ -64,6 +64,7 @@ class Logger:
     tensorboard: bool
     pictures: bool
     graph: bool
+    histograms: bool
 
 
 @dataclass(frozen=True)

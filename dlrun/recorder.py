@@ -14,8 +14,8 @@ class Recorder:
     metrics.csv holds only what the same seed gives again; times go to TensorBoard and summary.
     """
 
-    def __init__(self, folder: RunFolder, events: Events | None, console: Console):
-        self.folder, self.events, self.console = folder, events, console
+    def __init__(self, folder: RunFolder, events: Events | None, console: Console, histograms: bool = False):
+        self.folder, self.events, self.console, self.histograms = folder, events, console, histograms
         self.started = time.perf_counter()
         self.throughputs: list[float] = []
 
@@ -37,6 +37,8 @@ class Recorder:
             scalars = {name: value for name, value in row.items() if "/" in name}
             scalars |= {"lr": row["lr"], "examples_per_second": examples_per_second}
             self.events.scalars(scalars, state.step)
+            if self.histograms:
+                self.events.histograms(state.model, state.step)
             self.events.flush()
 
     def seconds(self) -> float:

@@ -1,9 +1,11 @@
 """`dlrun eval RUN [--part test]`: the metrics of a finished run's best weights, measured again."""
 
 import pathlib
+from dataclasses import replace
 from typing import Any
 
 from dlrun import config, runs
+from dlrun.data.spec import DataSpec
 from dlrun.errors import UserError
 
 USAGE = "dlrun eval RUN [--part train|val|test] [device.KEY=VALUE] [data.root=FOLDER]"
@@ -45,8 +47,7 @@ def evaluate_run(checked: config.Config, path: pathlib.Path, wanted: str | None 
         raise UserError(f"no usable weights: {error}") from error
     device = build.device(checked)
     dataset = build.data(checked)
-    spec, prepare = build.view(checked, dataset.spec)
-    _compare_classes(best["spec"], spec.to_dict(), path)
+    spec, prepare = build.view(checked, _as_trained(dataset.spec, best["spec"], path))
     parts = dataset.load()
     part = wanted if wanted is not None else next(name for name in ("test", "val", "train") if name in parts)
     if part not in parts:
@@ -63,10 +64,20 @@ def evaluate_run(checked: config.Config, path: pathlib.Path, wanted: str | None 
     }
 
 
-def _compare_classes(trained: dict[str, Any], given: dict[str, Any], path: pathlib.Path) -> None:
-    for key in ("class_names", "out_features"):
-        if list(trained[key] or []) != list(given[key] or []) if key == "class_names" else trained[key] != given[key]:
-            raise UserError(f"{path}: was trained with {key} {trained[key]}, the data now have {given[key]}")
+def _as_trained(given: DataSpec, trained: dict[str, Any], path: pathlib.Path) -> DataSpec:
+    """What the data offer now, with the statistics that the weights were trained with.
+
+    **Raises:** `UserError` if its classes or features are no longer those of the run.
+    """
+    then = DataSpec.from_dict(trained)
+    names = ("class_names", "out_features") + (("feature_names",) if given.kind == then.kind else ())
+    for key in names:
+        if getattr(then, key) != getattr(given, key):
+            raise UserError(
+                f"{path}: was trained with {key} {getattr(then, key)}, the data now have {getattr(given, key)}"
+            )
+    statistics = {key: getattr(then, key) for key in ("mean", "std") if given.kind == then.kind}
+    return replace(given, **statistics, target_mean=then.target_mean, target_std=then.target_std)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -78,6 +78,8 @@ def fit(
             loss = task.loss(output, batch)
             guard.check(loss, state.step + 1)
             share = _share_of_step(train, state.batch, options.accumulate)
+            if state.batch % options.accumulate == 0:
+                optimizer.zero_grad(set_to_none=True)  # not after the step: the recorder shows the last gradients
             scaler.scale(loss if share == 1 else loss * share).backward()
             add_up(state.sums, task, output, batch, loss)
             state.batch += 1
@@ -91,7 +93,6 @@ def fit(
             else:
                 scaler.step(optimizer)
                 scaler.update()
-            optimizer.zero_grad(set_to_none=True)
             _advance(state)
             if is_logged:
                 guard.raise_if_bad()
