@@ -21,6 +21,7 @@ VERBS = {
     "list": "models, data sets, experiments, or the runs in a folder",
     "show": "the layers, shapes, parameters and FLOPs of model=... data=...",
     "eval": "the test metrics of a finished run's best weights",
+    "predict": "what a finished run makes of a text, an image or a row",
     "resume": "goes on with an interrupted run or sweep",
     "report": "a table and curves over several runs or a sweep",
     "doctor": "checks versions, devices and data, and trains for a moment",

@@ -68,6 +68,14 @@ class Logger:
 
 
 @dataclass(frozen=True)
+class View:
+    """How a model of sequences reads an image; conf/config.yaml."""
+
+    series: Literal["rows", "pixels"]
+    permute_seed: Seed | None
+
+
+@dataclass(frozen=True)
 class Sweep:
     """How `dlrun -m` runs its jobs; conf/sweep/default.yaml."""
 
@@ -86,6 +94,7 @@ class Config:
     task: dict[str, Any]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
+    view: View
     trainer: Trainer
     device: Device
     logger: Logger

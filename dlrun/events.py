@@ -25,6 +25,10 @@ class Events:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
+    def text(self, name: str, words: str, step: int) -> None:
+        """What a model says, as it is: Markdown would eat its stars and dashes."""
+        self.writer.add_text(name, f"```\n{words}\n```", step)
+
     def histograms(self, model: nn.Module, step: int) -> None:
         """How the values of each parameter, and of its gradient in the last step, are spread."""
         for name, parameter in model.named_parameters():

@@ -108,6 +108,8 @@ TASKS = Registry(
         "one_vs_rest": "dlrun.tasks.multiclass:OneVsRest",
         "binary": "dlrun.tasks.binary:Binary",
         "regression": "dlrun.tasks.regression:Regression",
+        "step_class": "dlrun.tasks.steps:StepClass",
+        "next_token": "dlrun.tasks.steps:NextToken",
     },
 )
 OPTIMIZERS = Registry(
