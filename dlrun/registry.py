@@ -78,6 +78,10 @@ MODELS = Registry(
         "googlenet_mini": "dlrun.models.googlenet_mini:GoogLeNetMini",
         "resnet": "dlrun.models.resnet:ResNet",
         "torchvision": "dlrun.models.zoo:TorchvisionClassifier",
+        "rnn_cell": "dlrun.models.rnn_cell:RNNCell",
+        "rnn": "dlrun.models.rnn:RNN",
+        "lstm": "dlrun.models.rnn:LSTM",
+        "gru": "dlrun.models.rnn:GRU",
     },
 )
 DATA = Registry(
