@@ -82,6 +82,7 @@ MODELS = Registry(
         "rnn": "dlrun.models.rnn:RNN",
         "lstm": "dlrun.models.rnn:LSTM",
         "gru": "dlrun.models.rnn:GRU",
+        "tcn": "dlrun.models.tcn:TCN",
     },
 )
 DATA = Registry(
