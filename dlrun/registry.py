@@ -83,6 +83,7 @@ MODELS = Registry(
         "lstm": "dlrun.models.rnn:LSTM",
         "gru": "dlrun.models.rnn:GRU",
         "tcn": "dlrun.models.tcn:TCN",
+        "transformer": "dlrun.models.transformer:Transformer",
     },
 )
 DATA = Registry(
