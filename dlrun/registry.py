@@ -84,6 +84,7 @@ MODELS = Registry(
         "gru": "dlrun.models.rnn:GRU",
         "tcn": "dlrun.models.tcn:TCN",
         "transformer": "dlrun.models.transformer:Transformer",
+        "mamba": "dlrun.models.mamba:Mamba",
     },
 )
 DATA = Registry(
