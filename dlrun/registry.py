@@ -85,6 +85,7 @@ MODELS = Registry(
         "tcn": "dlrun.models.tcn:TCN",
         "transformer": "dlrun.models.transformer:Transformer",
         "mamba": "dlrun.models.mamba:Mamba",
+        "mamba2": "dlrun.models.mamba2:Mamba2",
     },
 )
 DATA = Registry(
