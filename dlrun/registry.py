@@ -107,6 +107,7 @@ DATA = Registry(
         "wine": "dlrun.data.tables:Wine",
         "california_housing": "dlrun.data.tables:CaliforniaHousing",
         "csv": "dlrun.data.csv_file:CSVFile",
+        "hello": "dlrun.data.hello:Hello",
     },
 )
 TASKS = Registry(
