@@ -108,6 +108,7 @@ DATA = Registry(
         "california_housing": "dlrun.data.tables:CaliforniaHousing",
         "csv": "dlrun.data.csv_file:CSVFile",
         "hello": "dlrun.data.hello:Hello",
+        "names": "dlrun.data.names:Names",
     },
 )
 TASKS = Registry(
