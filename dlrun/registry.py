@@ -109,6 +109,10 @@ DATA = Registry(
         "csv": "dlrun.data.csv_file:CSVFile",
         "hello": "dlrun.data.hello:Hello",
         "names": "dlrun.data.names:Names",
+        "copy_memory": "dlrun.data.sequences:CopyMemory",
+        "adding": "dlrun.data.sequences:Adding",
+        "selective_copying": "dlrun.data.sequences:SelectiveCopying",
+        "induction_heads": "dlrun.data.sequences:InductionHeads",
     },
 )
 TASKS = Registry(
