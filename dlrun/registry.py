@@ -109,6 +109,7 @@ DATA = Registry(
         "csv": "dlrun.data.csv_file:CSVFile",
         "hello": "dlrun.data.hello:Hello",
         "names": "dlrun.data.names:Names",
+        "text": "dlrun.data.text:Text",
         "copy_memory": "dlrun.data.sequences:CopyMemory",
         "adding": "dlrun.data.sequences:Adding",
         "selective_copying": "dlrun.data.sequences:SelectiveCopying",
