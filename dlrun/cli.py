@@ -7,6 +7,7 @@ import difflib
 import importlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ verbs
 groups (choose with group=option, change one value with group.key=value)
 {groups}
 
-keys of the run: seed, outputs, folder; every other key stands in its group: dlrun --cfg job"""
+keys of the run: seed, outputs, folder, view; every other key stands in its group: dlrun --cfg job"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -212,5 +213,8 @@ def _help() -> str:
     from dlrun import compose
 
     verbs = "\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items())
-    groups = "\n".join(f"  {group:<11}{', '.join(options)}" for group, options in compose.groups([]).items())
-    return HELP.format(verbs=verbs, groups=groups)
+    groups = [
+        textwrap.fill(", ".join(options), 100, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13)
+        for group, options in compose.groups([]).items()
+    ]
+    return HELP.format(verbs=verbs, groups="\n".join(groups))

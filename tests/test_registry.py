@@ -82,10 +82,6 @@ def test_what_is_read_from_the_source_is_what_is_there(entries, name):
 # ---- every model on every data set that needs no download
 
 
-# The notes' sizes cost seconds a step.
-SMALL = {"model=transformer": ("model.d_model=32", "model.dim_feedforward=64", "model.num_layers=2")}
-
-
 @functools.cache
 def composed(words):
     return compose.tree(list(words), [])
@@ -102,7 +98,7 @@ def assembled(*words):
     chosen = tuple(word for word in words if word.startswith("data"))
     network = ("device=cpu", "trainer.batch_size=4", *(word for word in words if word not in chosen))
     # One composition a model and one a data set, not one a pair: most of the time would go into them.
-    checked = config.parse(composed((*network, *SMALL.get(words[0], ()))) | {"data": composed(chosen)["data"]})
+    checked = config.parse(composed(network) | {"data": composed(chosen)["data"]})
     offered, parts = loaded(chosen)
     spec, prepare = build.view(checked, offered)
     loaders = build.loaders(checked, parts, prepare, torch.device("cpu"))

@@ -66,7 +66,8 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
         print(f"        classes: {_shorten(seen.class_names)}")
     print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
     filled = build.filled(checked.model, "model", seen, checked.data["name"])
-    print(f"filled  from the data: {_keys(filled, lambda key, _: key in FILLED and checked.model[key] is None)}")
+    found = {key: value for key, value in filled.items() if key in FILLED and checked.model[key] is None}
+    print(f"filled  from the data: {_keys(found, lambda _, value: value is not None)}")
     best = "highest" if task.mode == "max" else "lowest"
     print(f"task    {type(task).__name__}: watches val/{task.watch}, {best} is best\n")
     title, columns = f"layers, of one {seen.kind} input {_size(shape)}", ("layer", "type", "output shape", "parameters")

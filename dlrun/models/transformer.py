@@ -1,8 +1,8 @@
 """Transformer: an encoder of self-attention, or a decoder of it where the answer is causal.
 
 Vaswani et al., "Attention is all you need", 2017; the notes' listing: sinusoidal positions, multi-head attention,
-normalisation after each residual sum. The defaults are the notes' sizes (19 million parameters); a small one is
-model.d_model=64 model.num_heads=4 model.dim_feedforward=128 model.num_layers=2.
+normalisation after each residual sum. The defaults are small enough for a CPU; the notes' sizes (19 million
+parameters) are model.d_model=512 model.num_heads=8 model.dim_feedforward=2048 model.num_layers=6.
 
 Departures: the embedding is not scaled by sqrt(d_model), as torch starts it at unit size; positions are computed, not
 looked up, so that no sequence is too long. Causal attention looks back over `window` steps (Beltagy et al. 2020).
@@ -93,10 +93,10 @@ class Transformer(nn.Module):
         *,
         vocab_size: PositiveInt | None = None,
         in_features: PositiveInt | None = None,
-        d_model: PositiveInt = 512,
-        num_heads: PositiveInt = 8,
-        dim_feedforward: PositiveInt = 2048,
-        num_layers: PositiveInt = 6,
+        d_model: PositiveInt = 64,
+        num_heads: PositiveInt = 4,
+        dim_feedforward: PositiveInt = 128,
+        num_layers: PositiveInt = 2,
         dropout: ProperFraction = 0.1,
         window: PositiveInt = 256,
         pooling: Literal["last", "mean"] = "mean",

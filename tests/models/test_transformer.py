@@ -55,11 +55,12 @@ def test_positions_are_the_paper_s(d_model):
             assert value == pytest.approx(math.cos(angle) if i % 2 else math.sin(angle), abs=2e-4)
 
 
-def test_the_default_sizes_are_the_notes():
+def test_the_notes_sizes_in_the_order_of_the_listing():
     torch.manual_seed(0)
-    model = Transformer(in_features=1, per_step=True, causal=False, out_features=2)
-    (layer, *_), d = model.layers, 512
-    # In the order of the listing: queries, keys, values, output, feed-forward, norms.
+    d, sizes = 512, {"num_heads": 8, "dim_feedforward": 2048, "num_layers": 6}
+    model = Transformer(in_features=1, per_step=True, causal=False, out_features=2, d_model=d, **sizes)
+    layer = model.layers[0]
+    # Queries, keys, values, output, feed-forward, norms.
     attention = [(d, d), (d,)] * 4
     assert [tuple(p.shape) for p in layer.parameters()] == [
         *attention, (2048, d), (2048,), (d, 2048), (d,), (d,), (d,), (d,), (d,)
