@@ -43,7 +43,7 @@ def scan_(a: Tensor, b: Tensor, *, reverse: bool = False) -> Tensor:
         start = (num_steps - 1 - first) % (2 * distance)
         return slice(start, num_steps - first, 2 * distance), slice(start + distance, None, 2 * distance)
 
-    distances = [2**i for i in range(num_steps.bit_length())]
+    distances = [2**i for i in range(int(num_steps).bit_length())]
     for distance in distances:
         if 2 * distance <= num_steps:
             later, earlier = pairs(2 * distance - 1, distance)

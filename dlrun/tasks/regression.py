@@ -30,30 +30,34 @@ class Regression:
     ):
         self.criterion, self.options = LOSSES[loss], {"delta": huber_delta} if loss == "huber" else {}
         self.spec = spec
-        self.mean = torch.tensor(spec.target_mean or (0.0,))
-        self.std = torch.tensor(spec.target_std or (1.0,))
+        self.mean = torch.tensor(spec.target_mean) if spec.target_mean is not None else None
+        self.std = torch.tensor(spec.target_std) if spec.target_std is not None else None
 
     def loss(self, output: Tensor, batch: Any) -> Tensor:
         """The mean over all values of the batch, in float32. **Raises:** `ValueError` for unequal shapes."""
         if output.shape != batch.target.shape:
             # torch would broadcast (B,) against (B, 1) to (B, B), and train on nonsense.
             raise ValueError(f"the model gives {tuple(output.shape)}, the target is {tuple(batch.target.shape)}")
-        self._follow(output)
-        return self.criterion(output.float(), (batch.target - self.mean) / self.std, **self.options)
+        target = batch.target
+        if self.mean is not None and self.std is not None:
+            target = (target - self.mean.to(output.device)) / self.std.to(output.device)
+        return self.criterion(output.float(), target, **self.options)
 
     def predict(self, output: Tensor) -> Tensor:
         """The values (B, K), in the target's units."""
-        self._follow(output)
-        return output.float() * self.std + self.mean
+        if self.mean is None or self.std is None:
+            return output.float()
+        return output.float() * self.std.to(output.device) + self.mean.to(output.device)
 
     def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
-        """Sums of squared and absolute errors, a mean over the K values each."""
+        """Sums of squared and absolute errors over all values."""
         error = self.predict(output.detach()) - batch.target
-        return {"squared": error.square().mean(dim=1).sum(), "absolute": error.abs().mean(dim=1).sum()}
+        return {"squared": error.square().sum(), "absolute": error.abs().sum()}
 
     def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
         """Root mean squared error and mean absolute error, in units of the target."""
-        return {"rmse": (sums["squared"] / examples) ** 0.5, "mae": sums["absolute"] / examples}
+        values = examples * (self.spec.out_features or 1)
+        return {"rmse": (sums["squared"] / values) ** 0.5, "mae": sums["absolute"] / values}
 
     def report(self, output: Tensor, target: Tensor) -> dict[str, float]:
         """MSE, RMSE, MAE and R2, in float64; R2, a mean over the K values, needs two examples.
@@ -78,10 +82,6 @@ class Regression:
             mark = f"_{k}" if target.shape[1] > 1 else ""
             columns |= {f"true{mark}": target[:, k].tolist(), f"predicted{mark}": guess[:, k].tolist()}
         return columns
-
-    def _follow(self, output: Tensor) -> None:
-        if self.mean.device != output.device:
-            self.mean, self.std = self.mean.to(output.device), self.std.to(output.device)
 
     def pictures(self, findings: Findings) -> dict[str, Any]:
         """Figures by name: predicted against true values, residuals, and the curve where there is one feature."""
