@@ -226,5 +226,6 @@ def describe_object(thing: Any) -> Description:
 
 def suggest(word: str, choices: Iterable[str]) -> str:
     """`; did you mean resnet?` if a choice is near, else nothing."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    # Of two letters one in its place is a half: `lt` is near `lr`.
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6 if len(word) > 2 else 0.5)
     return f"; did you mean {near[0]}?" if near else ""

@@ -37,6 +37,15 @@ def check(path: pathlib.Path) -> None:
         )
 
 
+def read(path: pathlib.Path) -> dict:
+    """The plain values of a file. **Raises:** `UserError` as `check` does."""
+    check(path)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: {explain(error)}") from error
+
+
 def explain(error: Exception) -> str:
     """What is wrong with a YAML text, and where, in one line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:

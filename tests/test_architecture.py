@@ -25,7 +25,8 @@ ALLOWED = {
     "dlrun.tasks": {"dlrun.tasks", "dlrun.data", "dlrun.plots", "dlrun.schema"},
     "dlrun.checkpoint": {"dlrun.errors"},
     "dlrun.config": LEAVES | {"dlrun.data"},
-    "dlrun.runs": LEAVES,
+    "dlrun.yaml_file": {"dlrun.errors"},
+    "dlrun.runs": LEAVES | {"dlrun.yaml_file"},
 }
 ONLY_IN = {
     "hydra": {"dlrun.compose", "dlrun.cli"},

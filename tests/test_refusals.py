@@ -169,7 +169,7 @@ def test_a_verb_on_a_run_without_weights(refused, tmp_path, capsys):
     ("line", "reason"),
     [
         ("_target_: os.system", "_target_: a config names registered things and runs no code"),
-        ("x: !!python/object/apply:os.system [touch canary]", "run/config.yaml: cannot be read"),
+        ("x: !!python/object/apply:os.system [touch canary]", "could not determine a constructor"),
         ("x: ${oc.env:HOME}", "x: unknown key"),
         ("seed: ${seed}", "seed: must be an integer"),
     ],
@@ -181,3 +181,11 @@ def test_a_stored_config_of_a_stranger_runs_no_code(refused, tmp_path, capsys, l
         file.write(f"{line}\n")
     for verb in ("eval", "resume"):
         assert reason in refused(verb, "run")
+
+
+def test_a_stored_config_full_of_aliases_is_not_written_out(refused, tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("\n".join(lines))
+    assert "stands for more than" in refused("eval", "run")

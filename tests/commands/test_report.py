@@ -156,7 +156,7 @@ def test_an_unreadable_run_is_a_row(tmp_path, capsys):
     assert cli.main(["report", "runs"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("2 runs (1 done, 1 unreadable)")
-    assert "run b unreadable: runs/b/config.yaml: cannot be read" in out
+    assert "run b unreadable: runs/b/config.yaml: line" in out
 
 
 def test_without_any_value_there_is_a_table_and_no_picture(tmp_path, capsys):
