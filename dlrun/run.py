@@ -124,8 +124,8 @@ def _explain(error: Exception, config: Config) -> Exception:
     if isinstance(error, NonFiniteLoss):
         return RunError(
             f"the loss is not a finite number at step {error.step} (learning rate {error.lr:g}); the update was not "
-            f"made, and a checkpoint of before is untouched; try optimizer.lr={error.lr / 10:g}, trainer.clip_grad_norm=1, "
-            "trainer.warmup_steps=100, or look for nan in the data"
+            f"made, and a checkpoint of before is untouched; try optimizer.lr={error.lr / 10:g}, "
+            "trainer.clip_grad_norm=1, trainer.warmup_steps=100, or look for nan in the data"
         )
     if isinstance(error, RunError):
         # A loader process hands its error on inside a report of many lines, the cause last.
