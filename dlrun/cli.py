@@ -142,7 +142,12 @@ def _read(words: list[str]) -> "int | Config":
 
         return sweep.start(overrides, config_dirs, words)
     checked = config.parse(compose.tree(overrides, config_dirs))
-    return _hydra(words) if shows else checked
+    if shows:
+        return _hydra(words)
+    for word in overrides:
+        if word.partition("=")[0].partition(".")[0] == "sweeper":
+            raise UserError(f"{word}: is read by a search, which is many runs; add -m")
+    return checked
 
 
 def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:

@@ -1,21 +1,25 @@
 """Where training reports to: metrics.csv, TensorBoard and the console, in this order of trust."""
 
 import time
+from collections.abc import Callable
 
 from dlrun.console import Console
 from dlrun.engine.state import State
 from dlrun.events import Events
 from dlrun.folder import RunFolder
 
+Judge = Callable[[dict[str, float]], bool]
+
 
 class Recorder:
     """Records steps and epochs of one run.
 
     metrics.csv holds only what the same seed gives again; times go to TensorBoard and summary.
+    `judge` is a search that hears of each epoch, and says whether the run is hopeless.
     """
 
-    def __init__(self, folder: RunFolder, events: Events | None, console: Console):
-        self.folder, self.events, self.console = folder, events, console
+    def __init__(self, folder: RunFolder, events: Events | None, console: Console, judge: Judge | None = None):
+        self.folder, self.events, self.console, self.judge = folder, events, console, judge
         self.started = time.perf_counter()
         self.throughputs: list[float] = []
 
@@ -27,8 +31,8 @@ class Recorder:
                 {"step/loss": loss, "step/lr": state.lr, "step/gradient_norm": gradient_norm}, state.step
             )
 
-    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> None:
-        """A finished epoch, already in `state.history` and in a checkpoint."""
+    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> bool:
+        """A finished epoch, already in `state.history` and in a checkpoint; returns whether a search gives it up."""
         self.throughputs.append(examples_per_second)
         self.folder.append_metrics(state.history)
         self.console.progress(state.epoch, 0)
@@ -38,6 +42,7 @@ class Recorder:
             scalars |= {"lr": row["lr"], "examples_per_second": examples_per_second}
             self.events.scalars(scalars, state.step)
             self.events.flush()
+        return self.judge is not None and self.judge(row)
 
     def seconds(self) -> float:
         """Wall-clock time since the recorder was made."""

@@ -1,11 +1,12 @@
 """Which figure shows what a sweep has found: by the number of keys that it changed."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlrun.comparison import Group, differing
+from dlrun.comparison import Group, Row, differing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,15 @@ def draw(groups: Sequence[Group], metric: str, mode: str) -> "Figure | None":
         return _heat_map(measured, keys, metric)
     settings = [{key: group.keys.get(key, "") for key in keys} for group in measured]
     return figures.parallel_coordinates(settings, means, metric) if keys else None
+
+
+def of_search(rows: Sequence[Row], metric: str, mode: str) -> "Figure | None":
+    """The metric over the trials of a search, in their order; None while no trial has measured it."""
+    from dlrun.plots import trials as figures
+
+    measured = [row for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
+    trials = sorted((int(row.path.name), row.metrics[metric], row.state) for row in measured)
+    return figures.over_trials(trials, metric, mode) if trials else None
 
 
 def _heat_map(groups: Sequence[Group], keys: list[str], metric: str) -> "Figure":

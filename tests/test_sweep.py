@@ -13,7 +13,8 @@ from multiprocessing import forkserver
 import pytest
 from plugged_in import plugged_in
 
-from dlrun import cli, folder, runs, sweep, worker
+from dlrun import cli, folder, runs, worker
+from dlrun import driver as driving
 
 # DLRUN_SWEEP_KILLS=20 for the long search.
 KILLS = int(os.environ.get("DLRUN_SWEEP_KILLS", "5"))
@@ -140,7 +141,7 @@ def test_a_failing_job_ends_alone_and_resume_runs_only_what_is_missing(home, cap
 
 
 def test_a_job_that_hangs_is_ended_when_its_time_is_up(home, capsys, monkeypatch):
-    monkeypatch.setattr(sweep, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(driving, "GRACE_SECONDS", 0)
     words = ["-m", *JOB, "model.fate=hang", "sweep.timeout_minutes=0.02", "sweep.folder=sweep"]
     assert cli.main(words) == 1
     (job,) = jobs_of(home / "sweep")

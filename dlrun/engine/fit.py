@@ -13,7 +13,7 @@ from dlrun.engine.finite import FiniteGuard
 from dlrun.engine.interrupt import Stop
 from dlrun.engine.state import State
 
-Outcome = Literal["done", "stopped early", "interrupted"]
+Outcome = Literal["done", "stopped early", "interrupted", "pruned"]
 
 
 class Options(Protocol):
@@ -36,10 +36,10 @@ class Options(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the loop reports to."""
+    """Where the loop reports to; `epoch` answers whether the run is not worth going on with."""
 
     def step(self, state: State, loss: float, gradient_norm: float) -> None: ...
-    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> None: ...
+    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> bool: ...
 
 
 class Keeper(Protocol):
@@ -105,8 +105,10 @@ def fit(
         if stop.requested or not _close_epoch(state, task, train, val, options, autocast, keeper, stop):
             keeper.last(state)
             return "interrupted"
-        if state.history and state.history[-1]["epoch"] == state.epoch:
-            recorder.epoch(state, state.history[-1], examples_per_second)
+        is_measured = bool(state.history) and state.history[-1]["epoch"] == state.epoch
+        if is_measured and recorder.epoch(state, state.history[-1], examples_per_second):
+            keeper.last(state)
+            return "pruned"
     return "done" if state.epoch >= options.epochs else "stopped early"
 
 
