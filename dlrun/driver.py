@@ -73,9 +73,8 @@ class Driver:
         self.running: list[Running] = []
         self.signals: list[int] = []
         # Threads are counted when torch loads, in the server that all jobs are forked from.
-        threads = str(max(1, _cores() // num_slots))
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, threads)
+        threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // num_slots)))
+        os.environ.setdefault("MKL_NUM_THREADS", threads)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(worker.PRELOAD)
 

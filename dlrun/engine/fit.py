@@ -105,8 +105,7 @@ def fit(
         if stop.requested or not _close_epoch(state, task, train, val, options, autocast, keeper, stop):
             keeper.last(state)
             return "interrupted"
-        is_measured = bool(state.history) and state.history[-1]["epoch"] == state.epoch
-        if is_measured and recorder.epoch(state, state.history[-1], examples_per_second):
+        if _was_measured(state) and recorder.epoch(state, state.history[-1], examples_per_second):
             keeper.last(state)
             return "pruned"
     return "done" if state.epoch >= options.epochs else "stopped early"
@@ -170,6 +169,11 @@ def _close_epoch(
     if epoch % options.save_every == 0 or is_final or _is_exhausted(state, options):
         keeper.last(state)
     return True
+
+
+def _was_measured(state: State) -> bool:
+    """Whether the epoch that has just ended was evaluated."""
+    return bool(state.history) and state.history[-1]["epoch"] == state.epoch
 
 
 def _share_of_step(loader: Any, batch: int, accumulate: int) -> float:
