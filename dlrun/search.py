@@ -31,7 +31,10 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
     """
     fixed, listed = compose.space(overrides, config_dirs)
     base = config.parse(compose.tree(fixed, config_dirs))
-    plan = sweep.Plan(words, config_dirs, search={"fixed": fixed, "space": base.sweep.space, "listed": listed})
+    # One database may hold the studies of many folders.
+    name = f"dlrun-{secrets.token_hex(8)}"
+    search = {"study": name, "fixed": fixed, "space": base.sweep.space, "listed": listed}
+    plan = sweep.Plan(words, config_dirs, search=search)
     task = _Task(plan)
     _needs_optuna()
     if task.base.sweeper.storage is not None:
@@ -39,7 +42,6 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
 
         study.storage(task.base.sweeper.storage, pathlib.Path())
     home = sweep.make_home(task.base)
-    plan.search = {**(plan.search or {}), "study": f"{home.name}-{secrets.token_hex(2)}"}
     plan.jobs = [Job(number, [], {}) for number in range(task.base.sweeper.trials)]
     # Before anything else: a folder without a record can be neither resumed nor used again.
     sweep.write_plan(home, plan)
@@ -74,7 +76,8 @@ class _Task:
 
     def __init__(self, plan: sweep.Plan, more: list[str] | None = None):
         search = plan.search or {}
-        fixed, self.study = search["fixed"] + (more or []), search.get("study", "")
+        self.study = search["study"]
+        fixed = search["fixed"] + (more or [])
         self.composer = compose.Composer(plan.config_dirs)
         self.base = config.parse(self.composer.tree(fixed))
         keys = {override.key_or_group for override in compose.parse(fixed)}
@@ -86,8 +89,9 @@ class _Task:
                 "KEY='interval(0.1,1.0)'"
             )
         # What a search reads is nothing to a trial, which could not be repeated alone with it.
-        own = [word for word in fixed if word.lstrip("+").split("=")[0].split(".")[0] not in ("sweep", "sweeper")]
-        self.words = own
+        self.words = [
+            word for word in fixed if word.lstrip("+").split("=")[0].split(".")[0] not in ("sweep", "sweeper")
+        ]
         self.config_dirs = plan.config_dirs
         ends = self._ends()
         watched = {comparison.watched(end.to_dict()) for end in ends}
@@ -122,7 +126,8 @@ def _search(home: pathlib.Path, plan: sweep.Plan, task: _Task, trials: int | Non
     options = task.base
     study = Study(home, task.study, task.mode, options.sweeper, task.axes, task.max_epochs)
     if trials is not None:
-        study.set_wanted(trials)
+        with folder.locked(home / ".lock"):
+            study.set_wanted(trials)
     source = _Trials(home, plan, task, study)
     stopped = Driver(home, source, options.sweep.jobs, options.sweep.timeout_minutes).drive()
     if stopped is not None:

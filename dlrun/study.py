@@ -45,13 +45,10 @@ class Study:
         self.claims: dict[int, int] = {}
         (home / "claims").mkdir(exist_ok=True)
         with folder.locked(home / ".lock"):
-            self.study = optuna.create_study(
-                storage=storage(options.storage, home),
-                study_name=name,
-                direction="maximize" if mode == "max" else "minimize",
-                pruner=_pruner(options, max_epochs),
-                load_if_exists=True,
-            )
+            place, direction = storage(options.storage, home), "maximize" if mode == "max" else "minimize"
+            if name not in optuna.get_all_study_names(place):
+                optuna.create_study(storage=place, study_name=name, direction=direction)
+            self.study = optuna.load_study(storage=place, study_name=name, pruner=_pruner(options, max_epochs))
             if "trials" not in self.study.user_attrs:
                 self.set_wanted(options.trials)
 
@@ -61,6 +58,9 @@ class Study:
         return self.study.user_attrs["trials"]
 
     def set_wanted(self, trials: int) -> None:
+        """**Raises:** `UserError` if there are more than that already."""
+        if len(self.trials()) > trials:
+            raise UserError(f"sweeper.trials: the search has {len(self.trials())} trials already; ask for more")
         self.study.set_user_attr("trials", trials)
 
     def trials(self) -> list[FrozenTrial]:
@@ -200,5 +200,5 @@ def _pruner(options: Sweeper, max_epochs: int) -> BasePruner:
     if options.pruner == "none":
         return NopPruner()
     if options.pruner == "median":
-        return MedianPruner(options.startup_trials, options.warmup_epochs)
+        return MedianPruner(options.startup_trials, options.warmup_epochs + 1)
     return HyperbandPruner(min_resource=max(1, options.warmup_epochs), max_resource=max_epochs)
