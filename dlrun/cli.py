@@ -54,6 +54,7 @@ examples
   dlrun model=torchvision model.arch=mobilenet_v2 data=imagefolder data.root=photos
   dlrun experiment=resnet_mnist device=cuda device.precision=bf16
   dlrun -m model=mlp,cnn optimizer.lr=0.1,0.01 seed='range(0,3)' sweep.jobs=2
+  dlrun -m sweeper=optuna sweep=lr_search model=mlp sweeper.trials=30
   dlrun report multirun/2026-01-31_12-00-00-ab12   compare what the sweep has trained
 
 flags

@@ -21,7 +21,7 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
@@ -96,31 +96,6 @@ def expand(overrides: list[str], config_dirs: list[str]) -> list[list[str]]:
     if len(jobs) > MAX_JOBS:
         raise UserError(f"sweep: these are more than {MAX_JOBS} jobs; list fewer values")
     return jobs
-
-
-def first_of_each(overrides: list[str], config_dirs: list[str]) -> list[str]:
-    """`overrides` with the first value of each list and interval: what all jobs of a sweep have in common."""
-    words = []
-    for override in parse(overrides):
-        key, listed = override.get_key_element(), override.value()
-        is_open = isinstance(listed, IntervalSweep)
-        words.append(f"{key}={listed.start}" if is_open else expand([override.input_line or ""], config_dirs)[0][0])
-    return words
-
-
-def space(overrides: list[str], config_dirs: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """The words that give one value, and what the others leave to a search: an interval or the words of a list."""
-    fixed, searched = [], {}
-    for override in parse(overrides):
-        listed = override.value()
-        if isinstance(listed, IntervalSweep):
-            searched[override.key_or_group] = {"low": listed.start, "high": listed.end, "log": "log" in listed.tags}
-        elif override.is_sweep_override():
-            words = [job[0].partition("=")[2] for job in expand([override.input_line or ""], config_dirs)]
-            searched[override.key_or_group] = {"words": words}
-        else:
-            fixed.append(override.input_line or "")
-    return fixed, searched
 
 
 def word(key: str, value: Any) -> str:

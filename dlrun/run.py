@@ -64,7 +64,9 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
                     stop.deferred(),
                     profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler,
                 ):
-                    outcome = fit(
+                    # A search that was killed had perhaps not answered yet.
+                    is_hopeless = judge is not None and bool(state.history) and judge(state.history[-1])
+                    outcome = "pruned" if is_hopeless else fit(
                         state, task, train, val, config.trainer,
                         autocast=autocast, recorder=recorder, keeper=home, stop=stop, profiler=profiler,
                     )  # fmt: skip

@@ -29,7 +29,7 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
 
     **Raises:** `UserError` before anything is written if a value of the space makes a wrong config.
     """
-    fixed, listed = compose.space(overrides, config_dirs)
+    fixed, listed = space.of_words(overrides, config_dirs)
     base = config.parse(compose.tree(fixed, config_dirs))
     # One database may hold the studies of many folders.
     name = f"dlrun-{secrets.token_hex(8)}"

@@ -1,6 +1,7 @@
 """The space of a search: which keys of the config may take which values. Knows nothing of Optuna."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from dlrun.errors import UserError
 
 INTERVAL = ("low", "high", "log", "step")
 FORMS = "{low: 1.0e-4, high: 1.0e-1, log: true}, {low: 16, high: 256, step: 16} or {choices: [a, b]}"
+INTEGERS = re.compile(r"interval\( *(start *= *)?[-+]?\d+ *, *(end *= *)?[-+]?\d+ *\)")
 # What a search itself reads, and what says where its trials stand.
 NOT_SEARCHED = ("sweep", "sweeper", "folder", "outputs")
 
@@ -64,6 +66,40 @@ def read(space: dict[str, Any]) -> list[Axis]:
         # A bound that the command line changes comes nested, after the key of the file.
         axes[key] = axes.get(key, {}) | values
     return [_axis(key, values) for key, values in axes.items()]
+
+
+def of_words(overrides: list[str], config_dirs: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """The words that give one value, and a space of what the others list or give as an interval."""
+    fixed, searched = [], {}
+    for override in compose.parse(overrides):
+        line, key = override.input_line or "", override.key_or_group
+        if override.is_interval_sweep():
+            low, high = _bounds(override)
+            interval: Any = override.value()
+            searched[key] = {"low": low, "high": high, "log": "log" in interval.tags}
+        elif override.is_sweep_override():
+            searched[key] = {"words": [job[0].partition("=")[2] for job in compose.expand([line], config_dirs)]}
+        else:
+            fixed.append(line)
+    return fixed, searched
+
+
+def first_of_each(overrides: list[str], config_dirs: list[str]) -> list[str]:
+    """`overrides` with the first value of each list and interval: what all jobs of a sweep have in common."""
+    words = []
+    for override in compose.parse(overrides):
+        if override.is_interval_sweep():
+            words.append(f"{override.get_key_element()}={_bounds(override)[0]}")
+        else:
+            words.append(compose.expand([override.input_line or ""], config_dirs)[0][0])
+    return words
+
+
+def _bounds(override: Any) -> list[float]:
+    """The ends of `interval(low,high)`. Two integers stay integers, which Hydra does not see to."""
+    interval: Any = override.value()
+    are_integers = INTEGERS.search(override.input_line or "") is not None
+    return [int(end) if are_integers else end for end in (interval.start, interval.end)]
 
 
 def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dlrun import compose, config, folder
+from dlrun import compose, config, folder, space
 from dlrun.driver import Driver, Job, log
 from dlrun.errors import UserError
 
@@ -61,7 +61,7 @@ def _with_own_axes(overrides: list[str], config_dirs: list[str]) -> tuple[list[s
     Also gives the config of the first of each list.
     """
     given = {override.key_or_group for override in compose.parse(overrides)}
-    tree = compose.tree(compose.first_of_each(overrides, config_dirs), config_dirs)
+    tree = compose.tree(space.first_of_each(overrides, config_dirs), config_dirs)
     if tree["sweeper"].get("name") != "optuna":
         # An interval is nothing to a grid, whatever its first value is.
         compose.expand(overrides, config_dirs)

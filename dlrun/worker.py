@@ -26,6 +26,7 @@ PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard", "matplotlib.back
 
 # What a job gets to save in when its driver is gone and nobody else would end it.
 GRACE_SECONDS = 60
+_is_told_to_stop = threading.Event()
 
 
 @dataclass
@@ -96,7 +97,8 @@ def _ask(connection: Any, row: dict[str, float]) -> bool:
         connection.send({"row": row})
         return connection.recv()
     except (EOFError, OSError):
-        # A driver that was killed decides nothing; this job will be ended like any other of it.
+        # A driver that was killed decides nothing. Who takes this job up decides, so not one epoch more is trained.
+        _is_told_to_stop.wait(GRACE_SECONDS)
         return False
 
 
@@ -137,5 +139,6 @@ def _end_with_driver() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+        _is_told_to_stop.set()
         time.sleep(GRACE_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
