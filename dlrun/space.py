@@ -62,8 +62,8 @@ def read(space: dict[str, Any]) -> list[Axis]:
     **Raises:** `UserError` that names what is wrong.
     """
     axes: dict[str, dict[str, Any]] = {}
-    for key, values in _leaves(space, ""):
-        # A bound that the command line changes comes nested, after the key of the file.
+    # A bound that the command line changes comes nested, and counts more than the key with dots of a file.
+    for key, values in _leaves(dict(sorted(space.items(), key=lambda item: "." not in item[0])), ""):
         axes[key] = axes.get(key, {}) | values
     return [_axis(key, values) for key, values in axes.items()]
 
@@ -107,10 +107,11 @@ def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, 
         key = f"{prefix}.{name}" if prefix else str(name)
         if not isinstance(value, dict):
             raise UserError(f"sweep.space.{key}: must be {FORMS}, found {value!r}")
-        if any(isinstance(inner, dict) for inner in value.values()):
-            yield from _leaves(value, key)
-        else:
-            yield key, value
+        # A group's choice and its keys may both be searched: {optimizer: {choices: [adam, sgd], lr: {...}}}.
+        deeper = {name: inner for name, inner in value.items() if isinstance(inner, dict)}
+        if len(deeper) < len(value) or not value:
+            yield key, {name: inner for name, inner in value.items() if name not in deeper}
+        yield from _leaves(deeper, key)
 
 
 def _axis(key: str, values: dict[str, Any]) -> Axis:

@@ -96,6 +96,18 @@ def test_a_wrong_axis_is_refused(values, line):
     assert str(caught.value).startswith("sweep.space.trainer")
 
 
+def test_a_bound_of_the_command_line_counts_more_than_that_of_a_file():
+    words = ["sweep=lr_search", "sweep.space.optimizer.lr.high=0.01"]
+    assert space.read(compose.tree(words, [])["sweep"]["space"])[0] == Interval("optimizer.lr", 1e-5, 0.01, log=True)
+    file = {"optimizer": {"choices": ["adam"], "lr": {"high": 3}}, "optimizer.lr": {"low": 1, "high": 2}}
+    assert Interval("optimizer.lr", 1, 3) in space.read(file)
+
+
+def test_a_group_and_its_keys_may_both_be_searched():
+    nested = {"optimizer": {"choices": ["adam", "sgd"], "lr": {"low": 1, "high": 2}}}
+    assert space.read(nested) == [Choices("optimizer", ("adam", "sgd")), Interval("optimizer.lr", 1, 2)]
+
+
 @pytest.mark.parametrize("key", ["sweep.jobs", "sweeper.trials", "folder", "outputs"])
 def test_what_a_search_reads_itself_is_not_searched(key):
     with pytest.raises(UserError, match=rf"^sweep.space.{key}: the keys of the sweep itself cannot be searched"):
