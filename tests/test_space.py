@@ -119,12 +119,12 @@ def test_lists_and_intervals_of_a_command_line_are_axes():
     words += ["b.c=tag(log,interval(2, 64))", "b.d=interval(1,2.5)", "b.e=int(interval(1.5,8.2))"]
     fixed, listed = space.of_words([*words, "trainer.epochs=2"], [])
     assert fixed == ["trainer.epochs=2"]
-    assert space.read(listed) == [
-        Interval("optimizer.lr", 1e-5, 0.1, log=True),
-        Choices("model", ("mlp", "cnn")),
+    assert sorted(space.read(listed), key=lambda axis: axis.key) == [
         Interval("a.b", 1, 8),
-        Choices("seed", ("0", "1", "2")),
         Interval("b.c", 2, 64, log=True),
         Interval("b.d", 1.0, 2.5),
         Interval("b.e", 1, 8),
+        Choices("model", ("mlp", "cnn")),
+        Interval("optimizer.lr", 1e-5, 0.1, log=True),
+        Choices("seed", ("0", "1", "2")),
     ]
