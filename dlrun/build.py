@@ -2,8 +2,9 @@
 
 import contextlib
 import copy
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:
     )
     fitting = [other for other, kind in kinds.items() if views.fits(kind, accepts)]
     try:
-        seen, chosen = views.as_kind(spec, accepts, fitting)
+        seen, chosen = views.as_kind(spec, accepts, fitting, config.view)
     except UserError as error:
         raise UserError(f"model={name} data={config.data['name']}: {error}") from None
     return seen, views.prepare(spec, chosen)
@@ -93,6 +94,11 @@ def task(config: Config, spec: DataSpec) -> Any:
         )
     with blaming(f"task={name}"):
         return TASKS.get(name)(spec, **_keys(config.task))
+
+
+def sampler(task: Any, loader: Loader) -> Callable[[nn.Module], str] | None:
+    """What a model makes of the first example of `loader`, in words; None for a task that has no words for it."""
+    return functools.partial(task.sample, loader=loader) if hasattr(task, "sample") else None
 
 
 def optimizer(config: Config, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:

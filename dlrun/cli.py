@@ -7,6 +7,7 @@ import difflib
 import importlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ VERBS = {
     "list": "models, data sets, experiments, or the runs in a folder",
     "show": "the layers, shapes, parameters and FLOPs of model=... data=...",
     "eval": "the test metrics of a finished run's best weights",
+    "predict": "what a finished run makes of a text, an image or a row",
     "resume": "goes on with an interrupted run or sweep",
     "report": "a table and curves over several runs or a sweep",
     "doctor": "checks versions, devices and data, and trains for a moment",
@@ -69,7 +71,7 @@ verbs
 groups (choose with group=option, change one value with group.key=value)
 {groups}
 
-keys of the run: seed, outputs, folder; every other key stands in its group: dlrun --cfg job"""
+keys of the run: seed, outputs, folder, view; every other key stands in its group: dlrun --cfg job"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -217,5 +219,8 @@ def _help() -> str:
     from dlrun import compose
 
     verbs = "\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items())
-    groups = "\n".join(f"  {group:<11}{', '.join(options)}" for group, options in compose.groups([]).items())
-    return HELP.format(verbs=verbs, groups=groups)
+    groups = [
+        textwrap.fill(", ".join(options), 100, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13)
+        for group, options in compose.groups([]).items()
+    ]
+    return HELP.format(verbs=verbs, groups="\n".join(groups))

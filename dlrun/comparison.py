@@ -163,7 +163,7 @@ def _read(path: pathlib.Path) -> Row:
         watch=watch,
         mode=mode,
         best_epoch=run.summary.get("best_epoch") if is_done else None,
-        epochs=len(history),
+        epochs=int(history[-1]["epoch"]) if history else 0,
         seconds=run.summary.get("seconds") if is_done else _seconds(run.status),
         started=run.status.get("started") or "",
     )

@@ -64,6 +64,15 @@ class Logger:
     tensorboard: bool
     pictures: bool
     graph: bool
+    histograms: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """How a model of sequences reads an image; conf/config.yaml."""
+
+    series: Literal["rows", "pixels"]
+    permute_seed: Seed | None
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,7 @@ class Config:
     task: dict[str, Any]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
+    view: View
     trainer: Trainer
     device: Device
     logger: Logger

@@ -25,6 +25,17 @@ class Events:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
+    def text(self, name: str, words: str, step: int) -> None:
+        """What a model says, as it is: Markdown would eat its stars and dashes."""
+        self.writer.add_text(name, f"```\n{words}\n```", step)
+
+    def histograms(self, model: nn.Module, step: int) -> None:
+        """How the values of each parameter, and of its gradient in the last step, are spread."""
+        for name, parameter in model.named_parameters():
+            self.writer.add_histogram(f"weights/{name}", parameter, step)
+            if parameter.grad is not None:
+                self.writer.add_histogram(f"gradients/{name}", parameter.grad, step)
+
     def flush(self) -> None:
         """To disk, so that a kill loses nothing that a checkpoint knows of."""
         self.writer.flush()

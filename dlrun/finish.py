@@ -72,6 +72,7 @@ def conclude(
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
     metrics = _final_metrics(state, task, part, final)
     home.write_summary(_summary(config, words, state, task, recorder, metrics, outcome))
+    home.write_predictions({"index": final.index.tolist(), **task.predictions(final.outputs, final.target)})
     if config.logger.pictures:
         _draw(home, state, task, final, loaders[part], recorder)
     if recorder.events is not None:

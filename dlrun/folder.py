@@ -185,13 +185,21 @@ class RunFolder:
 
     def write_metrics(self, history: list[dict[str, float]]) -> None:
         """metrics.csv anew, one row an epoch; a column that a row lacks stays empty."""
-        columns = list(dict.fromkeys(name for row in history for name in row))
-        temporary = self.path / "metrics.csv.tmp"
-        with open(temporary, "w", newline="") as file:
+        self._write_table("metrics.csv", history)
+
+    def write_predictions(self, columns: dict[str, list[Any]]) -> None:
+        """predictions.csv: one row an example of the final part, in its order."""
+        rows = zip(*columns.values(), strict=True)
+        self._write_table("predictions.csv", [dict(zip(columns, row, strict=True)) for row in rows])
+
+    def _write_table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        temporary = self.path / f"{name}.tmp"
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(history)
-        os.replace(temporary, self.path / "metrics.csv")
+            writer.writerows(rows)
+        os.replace(temporary, self.path / name)
 
     def append_metrics(self, history: list[dict[str, float]]) -> None:
         """Adds the last row of `history`; writes the file anew if that brings a new column."""

@@ -77,7 +77,18 @@ MODELS = Registry(
         "cnn": "dlrun.models.cnn:CNN",
         "googlenet_mini": "dlrun.models.googlenet_mini:GoogLeNetMini",
         "resnet": "dlrun.models.resnet:ResNet",
+        "mobilenet_v1": "dlrun.models.mobilenet_v1:MobileNetV1",
+        "mobilenet_v2": "dlrun.models.mobilenet_v2:MobileNetV2",
+        "efficientnet": "dlrun.models.efficientnet:EfficientNet",
         "torchvision": "dlrun.models.zoo:TorchvisionClassifier",
+        "rnn_cell": "dlrun.models.rnn_cell:RNNCell",
+        "rnn": "dlrun.models.rnn:RNN",
+        "lstm": "dlrun.models.rnn:LSTM",
+        "gru": "dlrun.models.rnn:GRU",
+        "tcn": "dlrun.models.tcn:TCN",
+        "transformer": "dlrun.models.transformer:Transformer",
+        "mamba": "dlrun.models.mamba:Mamba",
+        "mamba2": "dlrun.models.mamba2:Mamba2",
     },
 )
 DATA = Registry(
@@ -99,6 +110,13 @@ DATA = Registry(
         "wine": "dlrun.data.tables:Wine",
         "california_housing": "dlrun.data.tables:CaliforniaHousing",
         "csv": "dlrun.data.csv_file:CSVFile",
+        "hello": "dlrun.data.hello:Hello",
+        "names": "dlrun.data.names:Names",
+        "text": "dlrun.data.text:Text",
+        "copy_memory": "dlrun.data.sequences:CopyMemory",
+        "adding": "dlrun.data.sequences:Adding",
+        "selective_copying": "dlrun.data.sequences:SelectiveCopying",
+        "induction_heads": "dlrun.data.sequences:InductionHeads",
     },
 )
 TASKS = Registry(
@@ -108,6 +126,8 @@ TASKS = Registry(
         "one_vs_rest": "dlrun.tasks.multiclass:OneVsRest",
         "binary": "dlrun.tasks.binary:Binary",
         "regression": "dlrun.tasks.regression:Regression",
+        "step_class": "dlrun.tasks.steps:StepClass",
+        "next_token": "dlrun.tasks.steps:NextToken",
     },
 )
 OPTIMIZERS = Registry(

@@ -57,7 +57,8 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
             logs = config.logger.tensorboard
             events = Events(home.path, purge_step=state.step + 1 if resume else None) if logs else None
             console = Console(config.trainer.epochs, train.num_batches)
-            recorder = Recorder(home, events, console, judge)
+            sample = build.sampler(task, val or train)
+            recorder = Recorder(home, events, console, histograms=config.logger.histograms, sample=sample, judge=judge)
             finish.announce(config, home.path, model, parts, device)
             with contextlib.closing(recorder):
                 with (

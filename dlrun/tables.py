@@ -22,7 +22,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     if not sys.stdout.isatty():
         print(plain(title, columns, rows, right))
         return
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
         # A long name in the head would make a column of short values wide: `val/accuracy` takes two lines.
         head = re.sub(r"(?<=/)|(?=\.)", "\n", column.replace(" ", "\n") if column in right else column)
@@ -36,7 +42,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> str:
     """Aligned columns, two spaces between them."""
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
-    lines = [title]
+    lines = [title] if title else []
     for row in (columns, *rows):
         cells = []
         for column, cell, width in zip(columns, row, widths, strict=True):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dlrun import cli
+from dlrun import cli, registry
 
 TINY = ["data=synthetic", "data.image_size=4", "model=mlp", "model.hidden_sizes=[]", "trainer.epochs=1", "logger=none"]
 
@@ -16,7 +16,7 @@ TINY = ["data=synthetic", "data.image_size=4", "model=mlp", "model.hidden_sizes=
 # ---- errors that are found before torch is imported
 
 WRONG = {
-    "model=resnt": "model: no option 'resnt'; did you mean resnet? (model options: cnn, googlenet_mini, linear,",
+    "model=resnt": "model: no option 'resnt'; did you mean resnet? (model options: cnn, googlenet_mini, gru,",
     "trainer.epoch=3": "trainer.epoch: unknown key; did you mean epochs? (trainer keys: epochs, batch_size,",
     "optimizer.lrr=1": "optimizer.lrr: unknown key; did you mean lr?",
     "sed=1": "sed: unknown key; did you mean seed?",
@@ -43,7 +43,7 @@ WRONG = {
     "trainer=[default]": "trainer: no option",
     "experiment=none": "experiment: no option 'none'",
     "model.name=mlp": "model.name=mlp: choose with model=NAME (cnn,",
-    "data.name=[1]": "data.name=[1]: choose with data=NAME (breast_cancer,",
+    "data.name=[1]": "data.name=[1]: choose with data=NAME (adding,",
     "~model": "~model: a run needs each of its keys; change it with model=VALUE",
     "~trainer.epochs": "~trainer.epochs: a run needs each of its keys",
     "model@net=mlp": "model@net=mlp: a group has one place; write model=NAME",
@@ -130,7 +130,8 @@ def test_help_names_all_groups_and_options(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     for text in (
-        "  model      cnn, googlenet_mini, linear, logistic, mlp, resnet, torchvision\n",
+        f"  task       {', '.join(sorted(['auto', *registry.TASKS.names()]))}\n",
+        *registry.MODELS.names(),
         "  trainer    default, overfit",
         *cli.VERBS,
     ):

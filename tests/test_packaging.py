@@ -12,10 +12,11 @@ from dlrun.cli import VERBS
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+GUIDES = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.M | re.S)
+BLOCKS = [block for guide in GUIDES for block in re.findall(r"^```\n(.*?)^```", guide, re.M | re.S)]
 COMMANDS = [
     line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("dlrun ")
 ]
@@ -25,9 +26,9 @@ def normalized(requirement: str) -> str:
     return re.split(r"[<>=!~\[; ]", requirement)[0].lower().replace("_", "-")
 
 
-def test_readme_is_short_and_its_pictures_are_there():
+def test_readme_is_short_and_what_it_points_to_is_there():
     assert README.count("\n") < 200
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+    for path in re.findall(r"\]\(((?!http).*?)\)", README):
         assert (ROOT / path).exists()
 
 
@@ -46,11 +47,12 @@ def test_the_readme_has_commands():
     assert len(COMMANDS) >= 6
 
 
-def test_python_blocks_of_the_readme_train(tmp_path, monkeypatch, cli):
-    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.splitlines()[0])
+def test_python_blocks_train(guide, tmp_path, cli):
+    for block in re.findall(r"```python\n(.*?)```", guide, re.S):
         name = block.splitlines()[0].removeprefix("# ")
         (tmp_path / name).write_text(block)
-    for line in re.findall(r"^DLRUN_PLUGINS=.*$", README, re.M):
+    for line in re.findall(r"^DLRUN_PLUGINS=.*$", guide, re.M):
         assignment, _, *words = shlex.split(line)
         words = [word.replace("data=mnist", "data=synthetic") for word in words]
         cli(*words, "trainer=smoke", "logger=none", env=dict([assignment.split("=", 1)]), check=0)

@@ -1,5 +1,6 @@
 """Everything that is registered: its file says what its signature says, every pair trains, and no name is lost."""
 
+import functools
 import typing
 
 import pytest
@@ -81,12 +82,26 @@ def test_what_is_read_from_the_source_is_what_is_there(entries, name):
 # ---- every model on every data set that needs no download
 
 
+@functools.cache
+def composed(words):
+    return compose.tree(list(words), [])
+
+
+@functools.cache
+def loaded(words):
+    dataset = build.data(config.parse(composed(words)))
+    return dataset.spec, dataset.load()
+
+
 def assembled(*words):
     """(model, task, the first batch of training, spec) as a run would build them."""
-    checked = config.parse(compose.tree(["device=cpu", "trainer.batch_size=8", *words], []))
-    dataset = build.data(checked)
-    spec, prepare = build.view(checked, dataset.spec)
-    loaders = build.loaders(checked, dataset.load(), prepare, torch.device("cpu"))
+    chosen = tuple(word for word in words if word.startswith("data"))
+    network = ("device=cpu", "trainer.batch_size=4", *(word for word in words if word not in chosen))
+    # One composition a model and one a data set, not one a pair: most of the time would go into them.
+    checked = config.parse(composed(network) | {"data": composed(chosen)["data"]})
+    offered, parts = loaded(chosen)
+    spec, prepare = build.view(checked, offered)
+    loaders = build.loaders(checked, parts, prepare, torch.device("cpu"))
     seed_everything(0)
     model = devices.place(build.model(checked, spec), torch.device("cpu"), checked.device.channels_last)
     return model, build.task(checked, spec), next(iter(loaders["train"].batches())), spec
@@ -107,7 +122,8 @@ PAIRS = [(model, data) for model in MODELS.names() for data in OFFLINE]
 def test_every_parameter_learns_from_one_step(model, data):
     network, task, batch, spec = assembled(f"model={model}", f"data={data}")
     output = network.train()(*batch.inputs)
-    assert output.shape == (len(batch), spec.out_features)
+    steps = (spec.seq_len,) if spec.per_step else ()
+    assert output.shape == (len(batch), *steps, spec.out_features)
     loss = task.loss(output, batch)
     loss.backward()
     assert loss.isfinite()

@@ -30,6 +30,7 @@ WORDS = [
     "trainer.epochs=3",
     "trainer.batch_size=16",
     "trainer.log_every=2",
+    "logger.histograms=true",
     "seed=4",
 ]
 TABLE = ["model=mine", "data=table", "logger=none", "trainer.batch_size=8"]
@@ -66,7 +67,7 @@ def test_every_file_is_there_and_no_other(whole):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     (events,) = (file for file in files if file.startswith("events.out.tfevents"))
     assert files - {events, ".lock"} == {
-        "config.yaml", "overrides.json", "spec.json", "metrics.csv", "status.json", "summary.json",
+        "config.yaml", "overrides.json", "spec.json", "metrics.csv", "status.json", "summary.json", "predictions.csv",
         "checkpoints/last.safetensors", "checkpoints/last.previous.safetensors", "checkpoints/best.safetensors",
         "plots/learning_curves.png", "plots/confusion_matrix.png", "plots/per_class_accuracy.png",
         "plots/predictions.png",
@@ -92,6 +93,16 @@ def test_metrics_csv_has_a_row_an_epoch_and_holds_only_what_the_seed_gives(whole
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "5"), ("2", "10"), ("3", "15")]
     assert all(0 <= float(row[f"{part}/accuracy"]) <= 1 for row in rows for part in ("train", "val"))
     assert all(float(row[f"{part}/loss"]) > 0 for row in rows for part in ("train", "val"))
+
+
+def test_predictions_csv_has_a_row_an_example_of_the_test_part(whole):
+    folder, _ = whole
+    with open(folder / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(20))
+    share = sum(row["true"] == row["predicted"] for row in rows) / 20
+    assert share == pytest.approx(load(folder, "summary.json")["metrics"]["test/accuracy"])
+    assert all(0.1 <= float(row["probability"]) <= 1 for row in rows)
 
 
 def test_status_says_done(whole):
@@ -136,7 +147,7 @@ def test_the_checkpoints_hold_the_state_and_the_weights(whole):
 
 def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
     folder, _ = whole
-    events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0}).Reload()
+    events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "histograms": 0}).Reload()
     tags = events.Tags()
     rows = runs.open_run(folder).history()
     for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr"):
@@ -148,6 +159,10 @@ def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
         assert all(math.isfinite(point.value) and point.value > 0 for point in events.Scalars(name))
     assert all(point.value > 0 for point in events.Scalars("examples_per_second"))
     assert set(tags["images"]) == {path.stem for path in (folder / "plots").iterdir()}
+    assert [point.step for point in events.Histograms("weights/convs.0.weight")] == [5, 10, 15]
+    gradients = events.Histograms("gradients/fc.bias")
+    assert [point.histogram_value.num for point in gradients] == [10, 10, 10]
+    assert all(point.histogram_value.min < 0 < point.histogram_value.max for point in gradients)
     png = (folder / "plots/confusion_matrix.png").read_bytes()
     assert events.Images("confusion_matrix")[0].encoded_image_string == png
     assert tags["graph"]

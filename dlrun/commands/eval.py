@@ -34,39 +34,21 @@ def main(words: list[str]) -> int:
 
 def evaluate_run(checked: config.Config, path: pathlib.Path, wanted: str | None = None) -> dict[str, float]:
     """`part/name` metrics of the best weights in `path`, on `wanted` or the last part there is."""
-    from dlrun import build, checkpoint
+    from dlrun import build, trained
     from dlrun.engine import device as devices
     from dlrun.engine.evaluate import evaluate
-    from dlrun.folder import BEST
 
-    try:
-        best = checkpoint.read(path / "checkpoints" / BEST)
-    except checkpoint.DamagedCheckpoint as error:
-        raise UserError(f"no usable weights: {error}") from error
-    device = build.device(checked)
-    dataset = build.data(checked)
-    spec, prepare = build.view(checked, dataset.spec)
-    _compare_classes(best["spec"], spec.to_dict(), path)
-    parts = dataset.load()
+    run = trained.load(checked, path, with_data=True)
+    parts = run.dataset.load()
     part = wanted if wanted is not None else next(name for name in ("test", "val", "train") if name in parts)
     if part not in parts:
         raise UserError(f"eval: no part {part!r}; data={checked.data['name']} has {', '.join(parts)}")
-    loaders = build.loaders(checked, parts, prepare, device)
-    model = devices.place(build.model(checked, spec), device, checked.device.channels_last)
-    model.load_state_dict(best["model"])
-    task = build.task(checked, spec)
-    autocast = devices.autocast(checked.device.precision, device)
-    result = evaluate(model, task, loaders[part], autocast, keep_outputs=True)
+    loaders = build.loaders(checked, parts, run.prepare, run.device)
+    autocast = devices.autocast(checked.device.precision, run.device)
+    result = evaluate(run.model, run.task, loaders[part], autocast, keep_outputs=True)
     assert result is not None, "nothing asks this evaluation to stop"
-    return {
-        f"{part}/{name}": value for name, value in (result.metrics | task.report(result.outputs, result.target)).items()
-    }
-
-
-def _compare_classes(trained: dict[str, Any], given: dict[str, Any], path: pathlib.Path) -> None:
-    for key in ("class_names", "out_features"):
-        if list(trained[key] or []) != list(given[key] or []) if key == "class_names" else trained[key] != given[key]:
-            raise UserError(f"{path}: was trained with {key} {trained[key]}, the data now have {given[key]}")
+    report = run.task.report(result.outputs, result.target)
+    return {f"{part}/{name}": value for name, value in (result.metrics | report).items()}
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

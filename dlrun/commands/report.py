@@ -12,6 +12,7 @@ from typing import Any
 from dlrun import comparison, schema, sweep_figure, tables
 from dlrun.arguments import Arguments
 from dlrun.comparison import Group, Row
+from dlrun.console import number
 from dlrun.errors import UserError
 
 USAGE = "dlrun report FOLDER... [--metric PART/NAME] [--output FOLDER]"
@@ -128,7 +129,7 @@ def _single_table(rows: list[Row], keys: list[str], metrics: list[str]) -> tuple
     names = _names(rows)
     body = []
     for row in rows:
-        numbers = ["" if value is None else f"{value:.4f}" for value in map(row.metrics.get, metrics)]
+        numbers = ["" if value is None else number(value) for value in map(row.metrics.get, metrics)]
         best = "" if row.best_epoch is None else str(row.best_epoch)
         seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
         values = [*(row.keys.get(key, "") for key in keys), *numbers]
@@ -159,7 +160,7 @@ def _group_table(groups: list[Group], keys: list[str], metrics: list[str]) -> tu
 def _with_deviation(mean: float | None, std: float | None) -> str:
     if mean is None:
         return ""
-    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
+    return number(mean) if std is None else f"{number(mean)} ± {number(std)}"
 
 
 def _csv(rows: list[Row], keys: list[str]) -> str:
@@ -246,6 +247,8 @@ def _say_best(rows: list[Row], metric: str) -> None:
     # What did not come to its end is not the best, whatever it measured on the way.
     best = next((row for row in rows if row.state == "done"), rows[0])
     if metric in best.metrics:
-        print(f"best    {best.path}  {metric} {best.metrics[metric]:.4f}  (dlrun eval {shlex.quote(str(best.path))})")
+        print(
+            f"best    {best.path}  {metric} {number(best.metrics[metric])}  (dlrun eval {shlex.quote(str(best.path))})"
+        )
     else:
         print(f"dlrun: warning: no run has a value of {metric} yet", file=sys.stderr)

@@ -13,13 +13,15 @@ from dlrun.errors import UserError
 from dlrun.tables import print_table
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 USAGE = "dlrun show [--config-dir DIR] [key=value ...] | dlrun show RUN"
 # Without the batch dimension: what one input of a kind looks like.
 SHAPES = {
     "features": lambda spec: (spec.in_features,),
     "image": lambda spec: (spec.in_channels, *spec.image_size),
+    "series": lambda spec: (spec.seq_len, spec.in_features),
+    "tokens": lambda spec: (spec.seq_len,),
 }
 BATCH_SIZE = 2  # more than one, so that no layer can take it for a size of the data
 MOST_CLASSES = 10
@@ -55,7 +57,7 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
         raise UserError(f"show: cannot make up an input of kind {seen.kind!r}; kinds it can: {', '.join(SHAPES)}")
     shape = SHAPES[seen.kind](seen)
     layers = {module: path for path, module in model.named_modules() if _computes(module)}
-    calls, flops = _run_once(checked.model["name"], model, shape, layers)
+    calls, flops = _run_once(checked.model["name"], model, _made_up(seen.kind, shape), layers)
 
     print(f"data    {checked.data['name']}: {_offer(dataset.spec)}")
     if seen.kind != dataset.spec.kind:
@@ -64,7 +66,8 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
         print(f"        classes: {_shorten(seen.class_names)}")
     print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
     filled = build.filled(checked.model, "model", seen, checked.data["name"])
-    print(f"filled  from the data: {_keys(filled, lambda key, _: key in FILLED and checked.model[key] is None)}")
+    found = {key: value for key, value in filled.items() if key in FILLED and checked.model[key] is None}
+    print(f"filled  from the data: {_keys(found, lambda _, value: value is not None)}")
     best = "highest" if task.mode == "max" else "lowest"
     print(f"task    {type(task).__name__}: watches val/{task.watch}, {best} is best\n")
     title, columns = f"layers, of one {seen.kind} input {_size(shape)}", ("layer", "type", "output shape", "parameters")
@@ -82,14 +85,11 @@ class Call:
     shape: str | None = None
 
 
-def _run_once(
-    name: str, model: "nn.Module", shape: tuple[int, ...], layers: Iterable["nn.Module"]
-) -> tuple[list[Call], int]:
-    """The calls of `layers` in order, and the FLOPs of one example of `shape`.
+def _run_once(name: str, model: "nn.Module", inputs: "Tensor", layers: Iterable["nn.Module"]) -> tuple[list[Call], int]:
+    """The calls of `layers` in order, and the FLOPs of one example of the batch `inputs`.
 
     **Raises:** `UserError` if the model cannot take it.
     """
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     calls: list[Call] = []
@@ -108,13 +108,23 @@ def _run_once(
     try:
         # Gradients stay on: without them a Transformer layer runs as one fused call that hides its parts.
         with counter:
-            model.eval()(torch.rand(BATCH_SIZE, *shape))
+            model.eval()(inputs)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"model={name}: cannot take an input of shape {shape}: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"model={name}: cannot take an input of shape {tuple(inputs.shape[1:])}: {str(error).splitlines()[0]}"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()
     return calls, counter.get_total_flops() // BATCH_SIZE
+
+
+def _made_up(kind: str, shape: tuple[int, ...]) -> "Tensor":
+    import torch
+
+    if kind == "tokens":
+        return torch.zeros(BATCH_SIZE, *shape, dtype=torch.int64)
+    return torch.rand(BATCH_SIZE, *shape)
 
 
 def _layer_rows(calls: list[Call], layers: "dict[nn.Module, str]") -> list[tuple[str, ...]]:
@@ -150,7 +160,8 @@ def _size(shape: Iterable[int]) -> str:
 
 
 def _offer(spec: DataSpec) -> str:
-    sizes = {key: getattr(spec, key) for key in ("in_features", "in_channels", "image_size", "out_features")}
+    names = ("in_features", "in_channels", "image_size", "vocab_size", "seq_len", "out_features")
+    sizes = {key: getattr(spec, key) for key in names}
     return f"{spec.kind} -> {spec.target}, {_keys(sizes, lambda _, value: value is not None)}"
 
 

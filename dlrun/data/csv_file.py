@@ -12,7 +12,7 @@ from dlrun.data.csv_features import Names, Numbers, check_size, encode, feature,
 from dlrun.data.csv_reading import Sheet, open_sheet, shown
 from dlrun.data.csv_target import Target, read_target
 from dlrun.data.csv_words import Words, few, quoted
-from dlrun.data.features import FeatureTable, standardized
+from dlrun.data.features import FeatureTable
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import DataSpec
 from dlrun.data.splits import split_off
@@ -67,12 +67,13 @@ class CSVFile(FeatureTable):
         missing: Literal["error", "mean", "drop"] = "error",
         na_values: tuple[str, ...] = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"),
         standardize: bool = True,
+        standardize_target: bool = True,
         val_fraction: ProperFraction = 0.1,
         test_fraction: ProperFraction = 0.2,
         split_column: str | int | None = None,
         split_seed: Seed = 42,
     ):
-        super().__init__(standardize, val_fraction, test_fraction, split_seed)
+        super().__init__(standardize, val_fraction, test_fraction, split_seed, standardize_target)
         if path is None:
             raise UserError("data.path: no file given; write data.path=FILE data.target=COLUMN")
         if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
@@ -110,7 +111,7 @@ class CSVFile(FeatureTable):
             feature_names=feature_names,
             target_name=sheet.names[roles.target],
         )
-        return (standardized(spec, made) if self.standardize else spec), made
+        return self._standardized(spec, made), made
 
     def _roles(self, sheet: Sheet) -> Roles:
         """What each column is for. **Raises:** `UserError` for one that is not there, or there twice."""

@@ -16,8 +16,15 @@ class FeatureTable:
     The offer cannot come first: it holds the statistics of the train part.
     """
 
-    def __init__(self, standardize: bool, val_fraction: float, test_fraction: float, split_seed: int):
-        self.standardize = standardize
+    def __init__(
+        self,
+        standardize: bool,
+        val_fraction: float,
+        test_fraction: float,
+        split_seed: int,
+        standardize_target: bool = False,
+    ):
+        self.standardize, self.standardize_target = standardize, standardize_target
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
 
     @property
@@ -39,7 +46,14 @@ class FeatureTable:
         """Splits `x` (N, F) and `target` (N, ...); adds the statistics of the train part to `spec` if they are used."""
         whole = TensorPart((x,), target)
         parts = split_off(whole, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
-        return (standardized(spec, parts) if self.standardize else spec), parts
+        return self._standardized(spec, parts), parts
+
+    def _standardized(self, spec: DataSpec, parts: dict[str, Part]) -> DataSpec:
+        spec = standardized(spec, parts) if self.standardize else spec
+        if self.standardize_target and spec.target == "value":
+            target_mean, target_std = statistics(parts["train"].target)
+            spec = replace(spec, target_mean=target_mean, target_std=target_std)
+        return spec
 
 
 def statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

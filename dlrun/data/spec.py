@@ -31,6 +31,8 @@ class DataSpec:
     - `target_name`: what is to be learned, as its column is called.
     - `mean`, `std`: of each channel, on images scaled to 0..1, or of each feature, as it is in the train
       part; applied to every batch. `None`: the inputs are taken as they are.
+    - `target_mean`, `target_std`: of each value of the target in the train part; the model learns
+      `(target - target_mean) / target_std`. `None`: the values themselves.
     """
 
     kind: str
@@ -49,6 +51,8 @@ class DataSpec:
     target_name: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    target_mean: tuple[float, ...] | None = None
+    target_std: tuple[float, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a run folder keeps them."""
@@ -64,4 +68,5 @@ class DataSpec:
 # Names that a model's null keyword may be filled from.
 FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {
     "kind", "target", "vocabulary", "feature_names", "target_name", "mean", "std",
+    "target_mean", "target_std",
 }  # fmt: skip

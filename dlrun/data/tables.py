@@ -47,11 +47,12 @@ class Diabetes(FeatureTable):
         self,
         *,
         standardize: bool = True,
+        standardize_target: bool = True,
         val_fraction: ProperFraction = 0.1,
         test_fraction: ProperFraction = 0.2,
         split_seed: Seed = 42,
     ):
-        super().__init__(standardize, val_fraction, test_fraction, split_seed)
+        super().__init__(standardize, val_fraction, test_fraction, split_seed, standardize_target)
 
     def _make(self) -> tuple[DataSpec, dict[str, Part]]:
         x, target, names, _ = _shipped("diabetes", scaled=False)
@@ -168,12 +169,13 @@ class CaliforniaHousing(FeatureTable):
         *,
         root: str | None = None,
         standardize: bool = True,
+        standardize_target: bool = True,
         val_fraction: ProperFraction = 0.1,
         test_fraction: ProperFraction = 0.2,
         split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
     ):
-        super().__init__(standardize, val_fraction, test_fraction, split_seed)
+        super().__init__(standardize, val_fraction, test_fraction, split_seed, standardize_target)
         self.folder = download.data_root(root) / "california_housing"
         self.mirrors = mirrors or CALIFORNIA_MIRRORS
 

@@ -6,7 +6,7 @@ Torch is imported late: whether a model and a data set fit is known before it is
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dlrun.data.spec import DataSpec
 from dlrun.errors import UserError
@@ -17,29 +17,62 @@ if TYPE_CHECKING:
     from dlrun.data.loading import Prepare
 
 
+class Options(Protocol):
+    """The keys of `view`; conf/config.yaml gives their meaning."""
+
+    @property
+    def series(self) -> str: ...
+    @property
+    def permute_seed(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class View:
-    """One way to see a kind as another.
+    """How data are seen as another kind: what they then offer, and how a batch is turned.
 
-    `spec` turns the offer, `inputs` turns a batch; the two must agree on every size.
+    The two agree on every size.
     """
 
-    spec: Callable[[DataSpec], DataSpec]
+    spec: DataSpec
     inputs: Callable[["Tensor"], "tuple[Tensor, ...]"]
 
 
-def _flat_spec(spec: DataSpec) -> DataSpec:
+def _flat(spec: DataSpec, options: Options | None) -> View:
+    """(B, C, H, W) as (B, C * H * W)."""
     assert spec.in_channels is not None and spec.image_size is not None
     in_features = spec.in_channels * math.prod(spec.image_size)
+    return View(_seen_as("features", spec, in_features=in_features), lambda image: (image.flatten(1),))
+
+
+def _series(spec: DataSpec, options: Options | None) -> View:
+    """(B, C, H, W) read row by row (B, H, C * W), or pixel by pixel (B, H * W, C); then perhaps in another order."""
+    assert spec.in_channels is not None and spec.image_size is not None
+    height, width = spec.image_size
+    by_rows = options is None or options.series == "rows"
+    seq_len = height if by_rows else height * width
+    in_features = spec.in_channels * (width if by_rows else 1)
+    permutation = None
+    if options is not None and options.permute_seed is not None:
+        import torch
+
+        permutation = torch.randperm(seq_len, generator=torch.Generator().manual_seed(options.permute_seed))
+
+    def inputs(image: "Tensor") -> "tuple[Tensor, ...]":
+        series = image.transpose(1, 2).flatten(2) if by_rows else image.flatten(2).transpose(1, 2)
+        return (series if permutation is None else series[:, permutation.to(series.device)],)
+
+    return View(_seen_as("series", spec, in_features=in_features, seq_len=seq_len), inputs)
+
+
+def _seen_as(kind: str, spec: DataSpec, **sizes: int) -> DataSpec:
     # The mean and std of channels say nothing of single features, and are already applied.
-    return replace(
-        spec, kind="features", in_features=in_features, in_channels=None, image_size=None, mean=None, std=None
-    )
+    return replace(spec, kind=kind, in_channels=None, image_size=None, mean=None, std=None, **sizes)
 
 
 # (what the data are, what the model takes): how.
-VIEWS: dict[tuple[str, str], View] = {
-    ("image", "features"): View(spec=_flat_spec, inputs=lambda image: (image.flatten(1),)),
+VIEWS: dict[tuple[str, str], Callable[[DataSpec, Options | None], View]] = {
+    ("image", "features"): _flat,
+    ("image", "series"): _series,
 }
 
 
@@ -48,19 +81,23 @@ def fits(kind: str, accepts: Sequence[str]) -> bool:
     return kind in accepts or any((kind, accepted) in VIEWS for accepted in accepts)
 
 
-def as_kind(spec: DataSpec, accepts: Sequence[str], fitting: Sequence[str] = ()) -> tuple[DataSpec, View | None]:
+def as_kind(
+    spec: DataSpec, accepts: Sequence[str], fitting: Sequence[str] = (), options: Options | None = None
+) -> tuple[DataSpec, View | None]:
     """What a model that takes any of `accepts` sees of data with `spec`, and by which view (`None`: as they are).
 
-    The kind of the data comes first, then the order of `accepts`. `fitting` are the data sets that an error names.
+    The kind of the data comes first, then the order of `accepts`. `fitting` are the data sets that an error names;
+    `options` are the keys of `view`.
 
     **Raises:** `UserError` if there is no view.
     """
     if spec.kind in accepts:
         return spec, None
     for accepted in accepts:
-        view = VIEWS.get((spec.kind, accepted))
-        if view is not None:
-            return view.spec(spec), view
+        make = VIEWS.get((spec.kind, accepted))
+        if make is not None:
+            view = make(spec, options)
+            return view.spec, view
     hint = f"; data sets that fit: {', '.join(fitting)}" if fitting else ""
     raise UserError(
         f"model and data do not fit: the model takes {' or '.join(accepts)}, the data are {spec.kind}{hint}"
@@ -71,13 +108,16 @@ def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
     """The function from the raw inputs of a batch of data with `spec` to a model's inputs.
 
     A uint8 image (B, C, H, W) becomes float32 `(x / 255 - mean) / std`, features (B, F) become
-    `(x - mean) / std` where the data set gives both; then the view.
+    `(x - mean) / std` where the data set gives both, tokens (B, T) int64, cut to the longest of the batch unless
+    every step has a target; then the view.
     """
     steps: list[Callable] = []
     if spec.kind == "image":
         steps.append(_Normalize(spec.mean or (0.0,), spec.std or (1.0,)))
     elif spec.kind == "features" and spec.mean is not None and spec.std is not None:
         steps.append(_Standardize(spec.mean, spec.std))
+    elif spec.kind == "tokens":
+        steps.append(_long if spec.per_step else _cut)
     if view is not None:
         steps.append(view.inputs)
 
@@ -87,6 +127,17 @@ def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
         return inputs
 
     return prepared
+
+
+def _long(tokens: "Tensor", *lengths: "Tensor") -> "tuple[Tensor, ...]":
+    return tokens.long(), *lengths
+
+
+def _cut(tokens: "Tensor", *lengths: "Tensor") -> "tuple[Tensor, ...]":
+    # Padding changes no value. On a GPU a look at the lengths would make the host wait for it.
+    if lengths and lengths[0].device.type == "cpu":
+        tokens = tokens[:, : int(lengths[0].max())]
+    return tokens.long(), *lengths
 
 
 class _Normalize:

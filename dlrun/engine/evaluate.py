@@ -23,7 +23,7 @@ class Task(Protocol):
         ...
 
     def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
-        """Metrics from the sums over a whole part."""
+        """Metrics from the sums over a whole part, `loss` (times examples) among them."""
         ...
 
 
@@ -50,7 +50,7 @@ def add_up(sums: dict[str, Tensor], task: Task, output: Any, batch: Any, loss: T
 def read_out(sums: dict[str, Tensor], task: Task, examples: int) -> dict[str, float]:
     """The metrics of a part from its sums; this is where the host waits for the device."""
     values = {name: value.item() for name, value in sums.items()}
-    return {"loss": values.pop("loss") / examples, **task.summarize(values, examples)}
+    return {"loss": values["loss"] / examples, **task.summarize(values, examples)}
 
 
 @torch.inference_mode()

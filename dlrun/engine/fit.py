@@ -78,6 +78,8 @@ def fit(
             loss = task.loss(output, batch)
             guard.check(loss, state.step + 1)
             share = _share_of_step(train, state.batch, options.accumulate)
+            if state.batch % options.accumulate == 0:
+                optimizer.zero_grad(set_to_none=True)  # not after the step: the recorder shows the last gradients
             scaler.scale(loss if share == 1 else loss * share).backward()
             add_up(state.sums, task, output, batch, loss)
             state.batch += 1
@@ -91,7 +93,6 @@ def fit(
             else:
                 scaler.step(optimizer)
                 scaler.update()
-            optimizer.zero_grad(set_to_none=True)
             _advance(state)
             if is_logged:
                 guard.raise_if_bad()
@@ -103,11 +104,9 @@ def fit(
         guard.raise_if_bad()
         examples_per_second = train.num_in(first, state.batch) / (time.perf_counter() - started)
         if stop.requested or not _close_epoch(state, task, train, val, options, autocast, keeper, stop):
-            keeper.last(state)
-            return "interrupted"
+            return _break_off(keeper, state, "interrupted")
         if _was_measured(state) and recorder.epoch(state, state.history[-1], examples_per_second):
-            keeper.last(state)
-            return "pruned"
+            return _break_off(keeper, state, "pruned")
     return "done" if state.epoch >= options.epochs else "stopped early"
 
 
@@ -169,6 +168,12 @@ def _close_epoch(
     if epoch % options.save_every == 0 or is_final or _is_exhausted(state, options):
         keeper.last(state)
     return True
+
+
+def _break_off(keeper: Keeper, state: State, outcome: Outcome) -> Outcome:
+    """Saves where a run stands that could be gone on with."""
+    keeper.last(state)
+    return outcome
 
 
 def _was_measured(state: State) -> bool:

@@ -16,6 +16,7 @@ POINTS_UP_TO = 40  # longer curves are drawn without a point an epoch
 LEGEND_INSIDE_UP_TO = 6  # curves
 LEGEND_INSIDE_LENGTH = 45  # characters of the longest label
 LABEL_LENGTH = 90
+LOG_FROM_RATIO = 1000  # of the highest value to the lowest
 PARTS = ("train", "val", "test")
 
 
@@ -64,6 +65,10 @@ def overlaid_curves(curves: Mapping[str, Mapping[str, Any]], metric: str, title:
             low, high = zip(*[(m - s, m + s) for m, s in zip(mean, std, strict=True)], strict=True)
             ax.fill_between(epochs, low, high, color=color, alpha=0.12, linewidth=0)
     _finish(ax, metric, None)
+    values = [value for curve in curves.values() for value in curve["mean"]]
+    if min(values, default=0) > 0 and max(values) > LOG_FROM_RATIO * min(values):
+        # Curves that end within a thousandth of the highest would all lie on the axis.
+        ax.set_yscale("log")
     ax.set_title(title)
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if outside else {}
     ax.legend(title="last value", alignment="left", handlelength=3.5, **place)

@@ -54,6 +54,15 @@ class Binary:
             found["roc_auc"] = metrics.roc_auc_score(true, score)
         return {name: float(value) for name, value in found.items()}
 
+    def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """The columns of predictions.csv: the true class, the predicted one, and the probability of class 1."""
+        positive = self.predict(output)[:, 1]
+        named = {"true": target, "predicted": (output.squeeze(1) > 0).long()}
+        columns: dict[str, list[Any]] = {
+            key: [self.class_names[k] for k in each.tolist()] for key, each in named.items()
+        }
+        return columns | {"probability": positive.tolist()}
+
     def pictures(self, findings: Findings) -> dict[str, Any]:
         """Figures by name: confusion, ROC and precision-recall curves; curve or regions for one or two features."""
         from dlrun.plots import binary as figures
@@ -68,7 +77,7 @@ class Binary:
             found["roc"] = figures.roc_curve(true.numpy(), probability)
             found["precision_recall"] = figures.precision_recall_curve(true.numpy(), probability)
         names = self.spec.feature_names or tuple(f"x{k}" for k in range(self.spec.in_features or 0))
-        if self.spec.in_features in (1, 2):
+        if self.spec.kind == "features" and self.spec.in_features in (1, 2):
             points = torch.stack([findings.part.read(i)[0].flatten() for i in range(len(true))])
             grid = findings.grid()
             on_grid = findings.forward(grid).float().squeeze(1).sigmoid().numpy()

@@ -60,6 +60,15 @@ class Multiclass:
             "f1_macro": f1.mean().item(),
         }
 
+    def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """The columns of predictions.csv: the true class, the predicted one and its probability."""
+        probability, guess = self.predict(output).max(dim=1)
+        named = {"true": target, "predicted": guess}
+        columns: dict[str, list[Any]] = {
+            key: [self.class_names[k] for k in each.tolist()] for key, each in named.items()
+        }
+        return columns | {"probability": probability.tolist()}
+
     def pictures(self, findings: Findings) -> dict[str, Any]:
         """Figures by name: confusion matrix, accuracy of each class, and a grid where the inputs are images."""
         from dlrun.plots import classes, images

@@ -14,7 +14,12 @@ LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
 
 
 class Regression:
-    """Squared, absolute or Huber loss on values (B, K)."""
+    """Squared, absolute or Huber loss on values (B, K).
+
+    Where the data give the target's mean and standard deviation, the model's output and the loss are in units of
+    that deviation, so that any learning rate that suits one target suits another; what is reported is in the
+    target's own.
+    """
 
     target: str = "value"
     watch: str = "loss"
@@ -25,50 +30,73 @@ class Regression:
     ):
         self.criterion, self.options = LOSSES[loss], {"delta": huber_delta} if loss == "huber" else {}
         self.spec = spec
+        self.mean = torch.tensor(spec.target_mean) if spec.target_mean is not None else None
+        self.std = torch.tensor(spec.target_std) if spec.target_std is not None else None
 
     def loss(self, output: Tensor, batch: Any) -> Tensor:
         """The mean over all values of the batch, in float32. **Raises:** `ValueError` for unequal shapes."""
         if output.shape != batch.target.shape:
             # torch would broadcast (B,) against (B, 1) to (B, B), and train on nonsense.
             raise ValueError(f"the model gives {tuple(output.shape)}, the target is {tuple(batch.target.shape)}")
-        return self.criterion(output.float(), batch.target, **self.options)
+        target = batch.target
+        if self.mean is not None and self.std is not None:
+            target = (target - self.mean.to(output.device)) / self.std.to(output.device)
+        return self.criterion(output.float(), target, **self.options)
 
     def predict(self, output: Tensor) -> Tensor:
-        """The values (B, K)."""
-        return output.float()
+        """The values (B, K), in the target's units."""
+        if self.mean is None or self.std is None:
+            return output.float()
+        return output.float() * self.std.to(output.device) + self.mean.to(output.device)
 
     def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
-        """Sums of squared and absolute errors, a mean over the K values each."""
-        error = output.detach().float() - batch.target
-        return {"squared": error.square().mean(dim=1).sum(), "absolute": error.abs().mean(dim=1).sum()}
+        """Sums of squared and absolute errors over all values."""
+        error = self.predict(output.detach()) - batch.target
+        return {"squared": error.square().sum(), "absolute": error.abs().sum()}
 
     def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
         """Root mean squared error and mean absolute error, in units of the target."""
-        return {"rmse": (sums["squared"] / examples) ** 0.5, "mae": sums["absolute"] / examples}
+        values = examples * (self.spec.out_features or 1)
+        return {"rmse": (sums["squared"] / values) ** 0.5, "mae": sums["absolute"] / values}
 
     def report(self, output: Tensor, target: Tensor) -> dict[str, float]:
-        """MSE, RMSE, MAE and R2 by scikit-learn, in float64; R2 needs two examples."""
-        from sklearn import metrics
+        """MSE, RMSE, MAE and R2, in float64; R2, a mean over the K values, needs two examples.
 
-        guess, true = output.double().numpy(), target.double().numpy()
-        mse = float(metrics.mean_squared_error(true, guess))
-        found = {"mse": mse, "rmse": mse**0.5, "mae": float(metrics.mean_absolute_error(true, guess))}
-        return found | ({"r2": float(metrics.r2_score(true, guess))} if len(true) > 1 else {})
+        As scikit-learn has them, whose import would cost more than most regressions here: of a constant target R2 is
+        1 where it was hit and 0 where not.
+        """
+        error, true = self.predict(output).double() - target.double(), target.double()
+        mse = error.square().mean().item()
+        found = {"mse": mse, "rmse": mse**0.5, "mae": error.abs().mean().item()}
+        if len(true) < 2:
+            return found
+        unexplained, spread = error.square().sum(dim=0), (true - true.mean(dim=0)).square().sum(dim=0)
+        r2 = torch.where(spread > 0, 1 - unexplained / spread, (unexplained == 0).double())
+        return found | {"r2": r2.mean().item()}
+
+    def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """The columns of predictions.csv: true and predicted values, numbered from 0 where there are several."""
+        guess = self.predict(output)
+        columns = {}
+        for k in range(target.shape[1]):
+            mark = f"_{k}" if target.shape[1] > 1 else ""
+            columns |= {f"true{mark}": target[:, k].tolist(), f"predicted{mark}": guess[:, k].tolist()}
+        return columns
 
     def pictures(self, findings: Findings) -> dict[str, Any]:
         """Figures by name: predicted against true values, residuals, and the curve where there is one feature."""
         from dlrun.plots import regression as figures
 
         name = self.spec.target_name or "value"
-        guess, true = findings.outputs[:, 0].numpy(), findings.target[:, 0].numpy()
+        guess, true = self.predict(findings.outputs)[:, 0].numpy(), findings.target[:, 0].numpy()
         found = {
             "predicted_against_true": figures.predicted_against_true(true, guess, name),
             "residuals": figures.residuals(true, guess, name),
         }
-        if self.spec.in_features == 1:
+        if self.spec.kind == "features" and self.spec.in_features == 1:
             grid = findings.grid()
             feature = (self.spec.feature_names or ("x",))[0]
-            line = findings.forward(grid)[:, 0].numpy()
+            line = self.predict(findings.forward(grid))[:, 0].numpy()
             points = torch.cat([findings.part.read(i)[0].reshape(1) for i in range(len(true))]).numpy()
             found["fit"] = figures.fitted_curve(points, true, grid[:, 0].numpy(), line, feature, name)
         return found

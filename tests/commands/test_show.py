@@ -77,7 +77,7 @@ class Odd(nn.Module):
 def test_layers_that_are_not_called_and_parameters_outside_of_layers():
     model = Odd()
     layers = {module: path for path, module in model.named_modules() if show._computes(module)}
-    calls, flops = show._run_once("odd", model, (5, 4), layers)
+    calls, flops = show._run_once("odd", model, torch.rand(2, 5, 4), layers)
     rows = show._layer_rows(calls, layers)
     assert flops > 0
     assert rows[:4] == [

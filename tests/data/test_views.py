@@ -1,11 +1,12 @@
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
 
 from dlrun.data.spec import DataSpec
-from dlrun.data.views import VIEWS, _Normalize, as_kind, fits, prepare
+from dlrun.data.views import _Normalize, as_kind, fits, prepare
 from dlrun.errors import UserError
 
 SPEC = DataSpec(
@@ -31,7 +32,7 @@ def test_a_feature_model_sees_flat_images():
     seen, view = as_kind(SPEC, ("features",))
     assert (seen.kind, seen.in_features, seen.in_channels, seen.image_size) == ("features", 60, None, None)
     assert (seen.target, seen.out_features, seen.class_names) == ("class", 10, SPEC.class_names)
-    assert view is VIEWS["image", "features"]
+    assert view is not None and view.spec is seen
     (flat,) = prepare(SPEC, view)((images(),))
     assert flat.shape == (7, seen.in_features)
     assert torch.allclose(flat.double(), expected(images()).flatten(1), atol=1e-6)
@@ -59,9 +60,35 @@ def test_the_constants_follow_the_device_of_the_batch():
 
 
 def test_prepare_leaves_other_kinds_alone():
-    tokens, lengths = torch.arange(6).view(2, 3), torch.tensor([3, 1])
-    ready = prepare(DataSpec(kind="tokens", target="class"))
-    assert all(ours is theirs for ours, theirs in zip(ready((tokens, lengths)), (tokens, lengths), strict=True))
+    nodes = torch.arange(6).view(2, 3)
+    assert prepare(DataSpec(kind="graph", target="node_class"))((nodes,))[0] is nodes
+
+
+def test_tokens_are_cut_to_the_longest_unless_every_step_has_a_target():
+    tokens, lengths = torch.arange(8, dtype=torch.uint8).view(2, 4), torch.tensor([3, 1])
+    cut, same = prepare(DataSpec(kind="tokens", target="class"))((tokens, lengths))
+    assert cut.dtype == torch.int64 and cut.tolist() == [[0, 1, 2], [4, 5, 6]] and same is lengths
+    whole, _ = prepare(DataSpec(kind="tokens", target="step_class", per_step=True))((tokens, lengths))
+    assert whole.tolist() == tokens.tolist()
+    (alone,) = prepare(DataSpec(kind="tokens", target="class"))((tokens,))
+    assert alone.shape == (2, 4)
+
+
+@pytest.mark.parametrize(("series", "shape"), [("rows", (4, 15)), ("pixels", (20, 3))])
+def test_a_sequence_model_reads_an_image_by_rows_or_pixels(series, shape):
+    options = types.SimpleNamespace(series=series, permute_seed=None)
+    seen, view = as_kind(SPEC, ("tokens", "series"), options=options)
+    assert (seen.kind, seen.seq_len, seen.in_features, seen.in_channels) == ("series", *shape, None)
+    (read,) = prepare(SPEC, view)((images(),))
+    assert read.shape == (7, *shape)
+    pixels = expected(images())  # (7, 3, 4, 5)
+    step = pixels[:, :, 2].flatten(1) if series == "rows" else pixels[:, :, 2, 0]
+    assert torch.allclose(read[:, 2 if series == "rows" else 10].double(), step, atol=1e-6)
+    options.permute_seed = 7
+    (mixed,) = prepare(SPEC, as_kind(SPEC, ("series",), options=options)[1])((images(),))
+    assert not torch.equal(mixed, read)
+    assert torch.equal(mixed.sort(dim=1).values, read.sort(dim=1).values)
+    assert torch.equal(mixed, prepare(SPEC, as_kind(SPEC, ("series",), options=options)[1])((images(),))[0])
 
 
 def test_no_view_is_one_line_that_says_what_would_fit():

@@ -150,6 +150,14 @@ def test_overlaid_curves_are_told_apart_and_listed_from_the_highest_last_value()
     assert ax.get_window_extent().width > 600, "the legend must not squeeze the curves"
 
 
+@pytest.mark.parametrize(("lowest", "scale"), [(0.01, "linear"), (1e-6, "log"), (0.0, "linear")])
+def test_overlaid_curves_far_apart_get_a_log_axis(lowest, scale):
+    pair = {"a": [2.0, 1.0], "b": [0.5, lowest]}
+    found = {name: {"epochs": [1, 2], "mean": mean, "std": None} for name, mean in pair.items()}
+    (ax,) = overlaid_curves(found, "train/loss", "").axes
+    assert ax.get_yscale() == scale
+
+
 def test_a_band_is_one_standard_deviation_wide():
     (ax,) = overlaid_curves({"a": {"epochs": [1, 2], "mean": [1.0, 2.0], "std": [0.1, 0.5]}}, "loss", "").axes
     box = ax.collections[0].get_paths()[0].get_extents()

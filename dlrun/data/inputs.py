@@ -1,0 +1,98 @@
+"""Inputs that come from a person: words, image files, rows of numbers, as a trained model takes them."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlrun.data.imagefolder import SUFFIXES, decode
+from dlrun.data.spec import DataSpec
+from dlrun.data.text_file import read_utf8
+from dlrun.errors import RunError, UserError
+
+
+def read(dataset: Any, spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
+    """(what each input is called, the raw inputs (N, ...)) of `words`, by the kind of data that `spec` offers.
+
+    Texts for data that can `encode` them; files or folders of images; tables, or rows such as `5.1,3.5,1.4,0.2`.
+
+    **Raises:** `UserError` with the word, file or row that cannot be read.
+    """
+    if hasattr(dataset, "encode"):
+        return words, dataset.encode(words, spec)
+    if spec.kind == "image":
+        return _images(spec, words)
+    if spec.kind == "features":
+        return _rows(spec, words)
+    raise UserError(f"predict: this data set says no way to read an input of kind {spec.kind!r} from the command line")
+
+
+def _images(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
+    assert spec.image_size is not None and spec.in_channels is not None
+    paths: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if not path.exists():
+            raise UserError(f"predict: no file or folder {word}; this run takes images")
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"predict: no image in {word} ({' '.join(SUFFIXES)})")
+        paths += inside
+    try:
+        images = [decode(str(path), spec.image_size, spec.in_channels) for path in paths]
+    except RunError as error:
+        raise UserError(str(error)) from error
+    return [str(path) for path in paths], (torch.stack(images),)
+
+
+def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
+    names, rows = [], []
+    of = f"{spec.in_features}" + (f" ({', '.join(spec.feature_names)})" if spec.feature_names else "")
+    for word in words:
+        path = Path(word)
+        if path.is_file():
+            table = _table(path, spec)
+            names += [f"{path.name}:{number}" for number in range(2, len(table) + 2)]
+            rows += table
+        else:
+            names.append(word)
+            rows.append([_number(cell, f"predict: {word!r}") for cell in word.split(",")])
+            if len(rows[-1]) != spec.in_features:
+                raise UserError(f"predict: {word!r} has {len(rows[-1])} numbers and is no file; this run takes {of}")
+    return names, (torch.tensor(rows, dtype=torch.float32),)
+
+
+def _table(path: Path, spec: DataSpec) -> list[list[float]]:
+    """The features of every row of a CSV file whose header names their columns."""
+    wanted = spec.feature_names or ()
+    reader = csv.DictReader(read_utf8(path).decode().splitlines())
+    header = reader.fieldnames or ()
+    # A category is called `column=category`; a column may itself have an = in its name.
+    missing = [name for name in wanted if name not in header and name.partition("=")[0] not in header]
+    if missing or not wanted:
+        raise UserError(f"{path}: has no column {', '.join(missing) or 'names'}; its header: {', '.join(header)}")
+    rows = []
+    for number, cells in enumerate(reader, start=2):
+        row = []
+        for name in wanted:
+            if name in header:
+                row.append(_number(cells[name] or "", f"{path}:{number}: column {name}"))
+            else:
+                column, _, category = name.partition("=")
+                row.append(float((cells[column] or "").strip() == category))
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{path}: has a header and no row")
+    return rows
+
+
+def _number(cell: str, place: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        raise UserError(f"{place}: {cell.strip()!r} is not a number") from None
+    if not abs(value) <= torch.finfo(torch.float32).max:
+        raise UserError(f"{place}: {cell.strip()} is not a finite number")
+    return value

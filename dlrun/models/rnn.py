@@ -1,0 +1,161 @@
+"""Recurrent networks: plain, LSTM and GRU, over tokens or a series.
+
+Elman 1990; Hochreiter and Schmidhuber, "Long short-term memory", 1997; Cho et al., "Learning phrase representations
+using RNN encoder-decoder", 2014. The notes' name classifier is the default: embedding 100, two bidirectional layers
+of 100, rows packed by their length, the last hidden states into a linear layer.
+
+Departures: the two directions are put together forward first, the notes' listing has them the other way round; a
+permutation of the columns of the linear layer.
+
+Letters: B examples, T steps, D features of a vector, H hidden features, K outputs (`out_features`).
+"""
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from dlrun.models.sequence import State, vectors
+from dlrun.schema import PositiveInt, ProperFraction
+
+
+class Recurrent(nn.Module):
+    """Vectors of the input -> `module` of torch, packed by length -> linear layer.
+
+    `embedding_size` null: tokens come in one-hot. `hidden_size` null: the hidden state is the answer, of
+    `out_features`, and there is no linear layer (notes, "RNN-Seq2Seq"). `bidirectional` null: unless `causal`.
+    `dropout` acts between layers. With `per_step` every step is read, else the last hidden state of each direction.
+
+    **Raises:** `ValueError` if keys contradict each other.
+    """
+
+    def __init__(
+        self,
+        module: type[nn.RNN | nn.LSTM | nn.GRU],
+        vocab_size: int | None,
+        in_features: int | None,
+        embedding_size: int | None,
+        hidden_size: int | None,
+        num_layers: int,
+        bidirectional: bool | None,
+        dropout: float,
+        per_step: bool,
+        causal: bool,
+        out_features: int,
+    ):
+        super().__init__()
+        if bidirectional and causal:
+            raise ValueError("bidirectional=true reads ahead, found causal=true; use bidirectional=false or null")
+        bidirectional = not causal if bidirectional is None else bidirectional
+        if bidirectional and hidden_size is None:
+            raise ValueError(
+                f"hidden_size=null makes the hidden state the {out_features} outputs, and there are two directions "
+                "of it; use bidirectional=false or a hidden_size"
+            )
+        if dropout and num_layers == 1:
+            raise ValueError(f"dropout={dropout:g} acts between layers, found num_layers=1")
+        self.per_step = per_step
+        self.num_directions = 2 if bidirectional else 1
+        self.embed, size = vectors(vocab_size, in_features, embedding_size)
+        self.rnn = module(
+            size,
+            hidden_size or out_features,
+            num_layers,
+            batch_first=True,
+            dropout=dropout,
+            bidirectional=bidirectional,
+        )
+        self.fc = nn.Linear(self.num_directions * hidden_size, out_features) if hidden_size else nn.Identity()
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is None:
+            y, state = self.rnn(self.embed(x))  # (B, T, directions * H)
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            # Embedded after it is packed: no vector is made of padding, and none is moved.
+            y, state = self.rnn(PackedSequence(self.embed(packed.data), *packed[1:]))
+        if self.per_step:
+            if isinstance(y, PackedSequence):
+                y, _ = pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+            return self.fc(y)  # (B, T, K)
+        hidden = _as_tuple(state)[0][-self.num_directions :]  # of the last layer: (directions, B, H)
+        return self.fc(hidden.transpose(0, 1).flatten(1))  # (B, directions * H) -> (B, K)
+
+    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if self.num_directions == 2:
+            raise ValueError("a bidirectional network reads ahead and cannot go step by step; use bidirectional=false")
+        before = state[0] if state and len(state) == 1 else state
+        y, after = self.rnn(self.embed(x)[:, None], before)  # (B, 1, H)
+        return self.fc(y[:, 0]), _as_tuple(after)
+
+
+def _as_tuple(state: Tensor | tuple[Tensor, Tensor]) -> State:
+    """The hidden state (layers * directions, B, H), of an LSTM with its cell state."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+class RNN(Recurrent):
+    """A plain recurrent network (Elman 1990): h_t = tanh(W x_t + U h_{t-1} + b)."""
+
+    accepts: tuple = ("tokens", "series")
+
+    def __init__(
+        self,
+        *,
+        vocab_size: PositiveInt | None = None,
+        in_features: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = 100,
+        hidden_size: PositiveInt | None = 100,
+        num_layers: PositiveInt = 2,
+        bidirectional: bool | None = None,
+        dropout: ProperFraction = 0.0,
+        per_step: bool,
+        causal: bool,
+        out_features: PositiveInt,
+    ):
+        sizes = (vocab_size, in_features, embedding_size, hidden_size, num_layers)
+        super().__init__(nn.RNN, *sizes, bidirectional, dropout, per_step, causal, out_features)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997): a cell state behind input, forget and output gates."""
+
+    accepts: tuple = ("tokens", "series")
+
+    def __init__(
+        self,
+        *,
+        vocab_size: PositiveInt | None = None,
+        in_features: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = 100,
+        hidden_size: PositiveInt | None = 100,
+        num_layers: PositiveInt = 2,
+        bidirectional: bool | None = None,
+        dropout: ProperFraction = 0.0,
+        per_step: bool,
+        causal: bool,
+        out_features: PositiveInt,
+    ):
+        sizes = (vocab_size, in_features, embedding_size, hidden_size, num_layers)
+        super().__init__(nn.LSTM, *sizes, bidirectional, dropout, per_step, causal, out_features)
+
+
+class GRU(Recurrent):
+    """Gated recurrent units (Cho et al. 2014): a reset and an update gate. The notes' name classifier."""
+
+    accepts: tuple = ("tokens", "series")
+
+    def __init__(
+        self,
+        *,
+        vocab_size: PositiveInt | None = None,
+        in_features: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = 100,
+        hidden_size: PositiveInt | None = 100,
+        num_layers: PositiveInt = 2,
+        bidirectional: bool | None = None,
+        dropout: ProperFraction = 0.0,
+        per_step: bool,
+        causal: bool,
+        out_features: PositiveInt,
+    ):
+        sizes = (vocab_size, in_features, embedding_size, hidden_size, num_layers)
+        super().__init__(nn.GRU, *sizes, bidirectional, dropout, per_step, causal, out_features)

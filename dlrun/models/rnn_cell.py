@@ -1,0 +1,55 @@
+"""RNN cell: a recurrent network with the loop over time written out.
+
+Elman, "Finding structure in time", 1990; notes 11, "RNNCell-Seq2Seq": 4 letters one-hot, 4 hidden features, which are
+the logits themselves.
+
+Departures: none. The loop costs a call a step; `model=rnn` is the same network without it.
+
+Letters: B examples, T steps, H hidden features, K outputs (`out_features`).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.models.sequence import State, pool, vectors
+from dlrun.schema import PositiveInt
+
+
+class RNNCell(nn.Module):
+    """h_t = tanh(W x_t + U h_{t-1} + b), one call of the cell a step; tokens come in one-hot.
+
+    `hidden_size` null: the hidden state is the answer, of `out_features`, as in the notes; a number: a linear
+    layer reads the answer from it. Without `per_step` the answer is that of the last valid step.
+
+    **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
+    """
+
+    accepts: tuple = ("tokens", "series")
+
+    def __init__(
+        self,
+        *,
+        vocab_size: PositiveInt | None = None,
+        in_features: PositiveInt | None = None,
+        hidden_size: PositiveInt | None = None,
+        per_step: bool,
+        causal: bool,
+        out_features: PositiveInt,
+    ):
+        super().__init__()
+        self.per_step = per_step
+        self.embed, size = vectors(vocab_size, in_features, embedding_size=None)
+        self.cell = nn.RNNCell(size, hidden_size or out_features)
+        self.fc = nn.Linear(hidden_size, out_features) if hidden_size else nn.Identity()
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        hidden, outputs = None, []
+        for x_t in self.embed(x).unbind(dim=1):  # each (B, V) or (B, F)
+            hidden = self.cell(x_t, hidden)  # (B, H)
+            outputs.append(hidden)
+        y = torch.stack(outputs, dim=1)  # (B, T, H)
+        return self.fc(y if self.per_step else pool(y, lengths))  # (B, T, K) or (B, K)
+
+    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        hidden = self.cell(self.embed(x), state[0] if state else None)
+        return self.fc(hidden), (hidden,)
