@@ -56,6 +56,7 @@ examples
   dlrun model=torchvision model.arch=mobilenet_v2 data=imagefolder data.root=photos
   dlrun experiment=resnet_mnist device=cuda device.precision=bf16
   dlrun -m model=mlp,cnn optimizer.lr=0.1,0.01 seed='range(0,3)' sweep.jobs=2
+  dlrun -m sweeper=optuna sweep=lr_search model=mlp sweeper.trials=30
   dlrun report multirun/2026-01-31_12-00-00-ab12   compare what the sweep has trained
 
 flags
@@ -144,7 +145,12 @@ def _read(words: list[str]) -> "int | Config":
 
         return sweep.start(overrides, config_dirs, words)
     checked = config.parse(compose.tree(overrides, config_dirs))
-    return _hydra(words) if shows else checked
+    if shows:
+        return _hydra(words)
+    for word in overrides:
+        if word.partition("=")[0].partition(".")[0] == "sweeper":
+            raise UserError(f"{word}: is read by a search, which is many runs; add -m")
+    return checked
 
 
 def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:

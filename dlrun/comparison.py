@@ -17,7 +17,7 @@ from dlrun.errors import UserError
 
 UNREADABLE = "unreadable"
 # Where a run lies and what started it say nothing of what it is.
-NOT_COMPARED = ("folder", "outputs", "sweep")
+NOT_COMPARED = ("folder", "outputs", "sweep", "sweeper")
 LOWER_IS_BETTER = {"loss", "error", "mse", "rmse", "mae", "mape", "perplexity"}
 
 T = TypeVar("T")
@@ -189,7 +189,12 @@ def _watched(run: runs.StoredRun) -> tuple[str, str]:
     """The metric that the run watches and its direction, also before there is a summary."""
     if "watch" in run.summary and "mode" in run.summary:
         return run.summary["watch"], run.summary["mode"]
-    keys = _keys(run.config)
+    return watched(run.config)
+
+
+def watched(config: dict[str, Any]) -> tuple[str, str]:
+    """The metric that a run with this config will watch, and its direction, max or min."""
+    keys = _keys(config)
     data, task = keys.get("data", ""), keys.get("task", "")
     target = registry.DATA.describe(data).attributes.get("target") if data in registry.DATA else None
     for name in registry.TASKS.names():
@@ -210,10 +215,23 @@ def _points(row: Row, metric: str) -> dict[float, float]:
     return {entry["epoch"]: entry[metric] for entry in row.history if math.isfinite(entry.get(metric, math.nan))}
 
 
+def is_search(folder: pathlib.Path) -> bool:
+    """Whether the folder is a sweep's whose settings followed from each other. **Raises:** `UserError` if damaged."""
+    path = folder / "sweep.json"
+    return path.exists() and _record(path).get("search") is not None
+
+
 def _jobs(path: pathlib.Path) -> list[dict[str, Any]]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["jobs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _record(path)["jobs"]
+    except KeyError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _record(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 

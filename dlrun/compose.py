@@ -9,6 +9,7 @@ the nearest.
 import copy
 import difflib
 import itertools
+import json
 import pathlib
 import shlex
 from typing import Any
@@ -95,6 +96,15 @@ def expand(overrides: list[str], config_dirs: list[str]) -> list[list[str]]:
     if len(jobs) > MAX_JOBS:
         raise UserError(f"sweep: these are more than {MAX_JOBS} jobs; list fewer values")
     return jobs
+
+
+def word(key: str, value: Any) -> str:
+    """`key=value` as the command line takes it, in quotes where `value` is a text that needs them."""
+    if not isinstance(value, str):
+        return f"{key}={json.dumps(value, separators=(',', ':'))}"
+    plain = _read(f"{key}={value}")
+    is_read_back = plain is not None and not plain.is_sweep_override() and plain.value() == value
+    return f"{key}={value if is_read_back else _quoted(value)}"
 
 
 def to_yaml(values: dict[str, Any]) -> str:

@@ -83,6 +83,21 @@ class Sweep:
     jobs: Jobs
     timeout_minutes: PositiveFloat | None
     over: dict
+    space: dict
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """Which settings `dlrun -m` tries; conf/sweeper/optuna.yaml."""
+
+    name: Literal["grid", "optuna"]
+    trials: PositiveInt
+    sampler: Literal["tpe", "random"]
+    pruner: Literal["none", "median", "hyperband"]
+    startup_trials: NonNegativeInt
+    warmup_epochs: NonNegativeInt
+    seed: Seed
+    storage: str | None
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,7 @@ class Config:
     device: Device
     logger: Logger
     sweep: Sweep
+    sweeper: Sweeper
     seed: Seed
     outputs: str
     folder: str | None

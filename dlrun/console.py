@@ -52,7 +52,7 @@ class SweepTable:
 
     def __init__(self, jobs: list[Any]):
         self.jobs = jobs
-        self.told = {job.number for job in jobs if job.state == "done"}
+        self.told = {job.number for job in jobs if job.state in ("done", "pruned")}
         self.live = Live(console=RichConsole(), auto_refresh=False) if sys.stdout.isatty() else None
 
     def __enter__(self) -> "SweepTable":
@@ -70,7 +70,7 @@ class SweepTable:
             self.live.update(self._table(), refresh=True)
             return
         for job in self.jobs:
-            if job.state in ("done", "failed", "interrupted") and job.number not in self.told:
+            if job.state in ("done", "pruned", "failed", "interrupted") and job.number not in self.told:
                 self.told.add(job.number)
                 print(
                     f"job {job.number:>3} of {len(self.jobs)}  {self._outcome(job)}  {self._changed(job)}", flush=True

@@ -79,6 +79,23 @@ def owned(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Holds the lock file `path`, once no other process does; the system lets go of it when the process ends."""
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def claim(path: pathlib.Path) -> int | None:
+    """A descriptor that holds the lock file `path` until it is closed or the process ends; None if another does."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    if _is_taken(lock):
+        return lock
+    os.close(lock)
+    return None
+
+
 def wait_until_free(path: pathlib.Path) -> None:
     """Returns when no process owns the folder: a job whose sweep was killed may still be saving."""
     if (path / ".lock").exists():
@@ -86,7 +103,7 @@ def wait_until_free(path: pathlib.Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _is_taken(lock: IO[str]) -> bool:
+def _is_taken(lock: IO[str] | int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,7 +144,7 @@ def _is_leftover(path: pathlib.Path) -> bool:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """The whole file or none of it."""
-    _write_whole(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 class RunFolder:
@@ -140,7 +157,7 @@ class RunFolder:
         (path / "checkpoints").mkdir(exist_ok=True)
 
     def write_status(self, state: str, error: str | None = None) -> None:
-        """`running`, `done`, `failed` or `interrupted`, with who, when and why."""
+        """`running`, `done`, `failed`, `interrupted` or `pruned`, with who, when and why."""
         write_json(
             self.path / "status.json",
             {
@@ -160,7 +177,7 @@ class RunFolder:
         """
         write_json(self.path / "overrides.json", words)
         write_json(self.path / "spec.json", spec)
-        _write_whole(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run in one record."""
@@ -223,7 +240,8 @@ class RunFolder:
         return checkpoint.read(self.path / "checkpoints" / BEST)
 
 
-def _write_whole(path: pathlib.Path, text: str) -> None:
+def write_text(path: pathlib.Path, text: str) -> None:
+    """The whole file or none of it."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)

@@ -11,11 +11,14 @@ from dlrun.engine.state import State
 from dlrun.events import Events
 from dlrun.folder import RunFolder
 
+Judge = Callable[[dict[str, float]], bool]
+
 
 class Recorder:
     """Records steps and epochs of one run.
 
     metrics.csv holds only what the same seed gives again; times go to TensorBoard and summary.
+    `judge` is a search that hears of each epoch, and says whether the run is hopeless.
     """
 
     def __init__(
@@ -26,9 +29,10 @@ class Recorder:
         *,
         histograms: bool = False,
         sample: Callable[[nn.Module], str] | None = None,
+        judge: Judge | None = None,
     ):
         self.folder, self.events, self.console = folder, events, console
-        self.histograms, self.sample = histograms, sample
+        self.histograms, self.sample, self.judge = histograms, sample, judge
         self.started = time.perf_counter()
         self.throughputs: list[float] = []
 
@@ -40,8 +44,8 @@ class Recorder:
                 {"step/loss": loss, "step/lr": state.lr, "step/gradient_norm": gradient_norm}, state.step
             )
 
-    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> None:
-        """A finished epoch, already in `state.history` and in a checkpoint."""
+    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> bool:
+        """A finished epoch, already in `state.history` and in a checkpoint; returns whether a search gives it up."""
         self.throughputs.append(examples_per_second)
         self.folder.append_metrics(state.history)
         self.console.progress(state.epoch, 0)
@@ -58,6 +62,7 @@ class Recorder:
             if self.histograms:
                 self.events.histograms(state.model, state.step)
             self.events.flush()
+        return self.judge is not None and self.judge(row)
 
     def _sample(self, state: State) -> str | None:
         """What the model says now, where the task can tell it in words."""

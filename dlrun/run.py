@@ -15,23 +15,23 @@ from dlrun.console import Console
 from dlrun.engine import device as devices
 from dlrun.engine.finite import NonFiniteLoss
 from dlrun.engine.fit import fit
-from dlrun.engine.interrupt import Interrupted, Stop
+from dlrun.engine.interrupt import Interrupted, Pruned, Stop
 from dlrun.engine.profiling import profiling
 from dlrun.engine.state import State, seed_everything
 from dlrun.errors import RunError, UserError
 from dlrun.events import Events
 from dlrun.finish import Result
 from dlrun.folder import RunFolder
-from dlrun.recorder import Recorder
+from dlrun.recorder import Judge, Recorder
 
 
-def run(config: Config, words: list[str], resume: pathlib.Path | None = None) -> Result:
+def run(config: Config, words: list[str], resume: pathlib.Path | None = None, judge: Judge | None = None) -> Result:
     """Trains, evaluates and records one run; `resume` goes on with the run in that folder.
 
-    `words` is the command line that repeats it.
+    `words` is the command line that repeats it; `judge` may give it up after an epoch.
 
     **Raises:** `UserError` before anything is written; `RunError` if training cannot go on;
-    `Interrupted` after a signal, with the state saved.
+    `Interrupted` after a signal and `Pruned` if `judge` gives it up, with the state saved.
     """
     with Stop().handling() as stop:
         device = build.device(config)
@@ -57,21 +57,24 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None) ->
             logs = config.logger.tensorboard
             events = Events(home.path, purge_step=state.step + 1 if resume else None) if logs else None
             console = Console(config.trainer.epochs, train.num_batches)
-            recorder = Recorder(
-                home, events, console, histograms=config.logger.histograms, sample=build.sampler(task, val or train)
-            )
+            sample = build.sampler(task, val or train)
+            recorder = Recorder(home, events, console, histograms=config.logger.histograms, sample=sample, judge=judge)
             finish.announce(config, home.path, model, parts, device)
             with contextlib.closing(recorder):
                 with (
                     stop.deferred(),
                     profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler,
                 ):
-                    outcome = fit(
+                    # A search that was killed had perhaps not answered yet.
+                    is_hopeless = judge is not None and bool(state.history) and judge(state.history[-1])
+                    outcome = "pruned" if is_hopeless else fit(
                         state, task, train, val, config.trainer,
                         autocast=autocast, recorder=recorder, keeper=home, stop=stop, profiler=profiler,
                     )  # fmt: skip
                 if outcome == "interrupted":
                     raise Interrupted(stop.requested or 0)
+                if outcome == "pruned":
+                    raise Pruned(f"given up after epoch {state.epoch} of {config.trainer.epochs}")
                 return finish.conclude(config, words, home, state, task, loaders, recorder, outcome)
 
 
@@ -110,6 +113,10 @@ def _status(home: RunFolder, config: Config) -> Iterator[None]:
     except Interrupted:
         home.write_status("interrupted")
         print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home.path))}", file=sys.stderr)
+        raise
+    except Pruned as reason:
+        home.write_status("pruned")
+        print(f"pruned: {reason}; train it to its end with: dlrun resume {shlex.quote(str(home.path))}")
         raise
     except Exception as error:
         explained = _explain(error, config)

@@ -35,6 +35,13 @@ class StoredRun:
         """The final metrics, `part/name`."""
         return self.summary.get("metrics", {})
 
+    @property
+    def value(self) -> float | None:
+        """The watched metric of the best weights: of the val part, or of what there was instead."""
+        watch = self.summary.get("watch", "")
+        name = watch.partition("/")[2]
+        return next((self.metrics[m] for m in (watch, f"test/{name}", f"train/{name}") if m in self.metrics), None)
+
     def history(self) -> list[dict[str, float]]:
         """One row an epoch; a value that was not measured is left out. **Raises:** `UserError` if damaged."""
         path = self.path / "metrics.csv"

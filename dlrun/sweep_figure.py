@@ -1,11 +1,12 @@
 """Which figure shows what a sweep has found: by the number of keys that it changed."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlrun.comparison import Group, differing
+from dlrun.comparison import Group, Row, differing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ LEAST_POINTS = 3  # two points are a table, not a picture
 
 
 def draw(groups: Sequence[Group], metric: str, mode: str) -> "Figure | None":
-    """The metric against one numeric key, a heat map of two, parallel coordinates of more; None for less."""
+    """The metric against one numeric key, a heat map of two that fill a grid, else parallel coordinates; or None."""
     from dlrun.plots import keys as figures
 
     measured = [group for group in groups if group.mean(metric) is not None]
@@ -28,10 +29,25 @@ def draw(groups: Sequence[Group], metric: str, mode: str) -> "Figure | None":
         std = [value for value in deviations if value is not None]
         whole = std if len(std) == len(measured) else None
         return figures.against_key(keys[0], numbers, means, whole, metric, mode) if numbers is not None else None
-    if len(keys) == 2:
+    if len(keys) == 2 and _fills_a_grid(measured, keys):
         return _heat_map(measured, keys, metric)
     settings = [{key: group.keys.get(key, "") for key in keys} for group in measured]
     return figures.parallel_coordinates(settings, means, metric) if keys else None
+
+
+def of_search(rows: Sequence[Row], metric: str, mode: str) -> "Figure | None":
+    """The metric over the trials of a search, in their order; None while no trial has measured it."""
+    from dlrun.plots import trials as figures
+
+    measured = [row for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
+    trials = sorted((int(row.path.name), row.metrics[metric], row.state) for row in measured)
+    return figures.over_trials(trials, metric, mode) if trials else None
+
+
+def _fills_a_grid(groups: Sequence[Group], keys: Sequence[str]) -> bool:
+    """Whether at least half of the combinations of the values were tried; a search leaves most of them out."""
+    num_columns, num_rows = (len({group.keys.get(key, "") for group in groups}) for key in keys)
+    return 2 * len(groups) >= num_columns * num_rows
 
 
 def _heat_map(groups: Sequence[Group], keys: list[str], metric: str) -> "Figure":

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -25,16 +26,18 @@ PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard", "matplotlib.back
 
 # What a job gets to save in when its driver is gone and nobody else would end it.
 GRACE_SECONDS = 60
+_is_told_to_stop = threading.Event()
 
 
 @dataclass
 class Order:
-    """What a job is told: its checked config, its words, where to log, its slot."""
+    """What a job is told: its checked config, its words, where to log, its slot, whether a search judges it."""
 
     config: dict[str, Any]
     words: list[str]
     log: str
     slot: int
+    is_judged: bool = False
 
 
 def work(order: Order, connection: Any) -> None:
@@ -53,12 +56,19 @@ def _train(order: Order, connection: Any) -> int:
         checked = config.parse(order.config)
 
         from dlrun.commands.resume import resume_run
+        from dlrun.engine.interrupt import Pruned
         from dlrun.run import run
 
         path = pathlib.Path(order.config["folder"])
         folder.wait_until_free(path)
-        result = resume_run(path) if (path / "config.yaml").exists() else run(checked, order.words)
-        _tell(connection, {"value": result.value if result is not None else None})
+        judge = partial(_ask, connection) if order.is_judged else None
+        is_begun = (path / "config.yaml").exists()
+        try:
+            result = resume_run(path, judge=judge) if is_begun else run(checked, order.words, judge=judge)
+        except Pruned:
+            _tell(connection, {"state": "pruned", "value": None})
+            return 0
+        _tell(connection, {"state": "done", "value": result.value if result is not None else None})
         return 0
     except (UserError, RunError) as error:
         print(f"dlrun: error: {error}", file=sys.stderr)
@@ -79,6 +89,17 @@ def _tell(connection: Any, message: dict[str, Any]) -> None:
     # A driver that was killed hears nothing; the run's own status says how it ended.
     with contextlib.suppress(BrokenPipeError):
         connection.send(message)
+
+
+def _ask(connection: Any, row: dict[str, float]) -> bool:
+    """Whether the driver gives this job up, after an epoch with the metrics in `row`."""
+    try:
+        connection.send({"row": row})
+        return connection.recv()
+    except (EOFError, OSError):
+        # A driver that was killed decides nothing. Who takes this job up decides, so not one epoch more is trained.
+        _is_told_to_stop.wait(GRACE_SECONDS)
+        return False
 
 
 def describe_exit(code: int | None) -> str:
@@ -118,5 +139,6 @@ def _end_with_driver() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+        _is_told_to_stop.set()
         time.sleep(GRACE_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)

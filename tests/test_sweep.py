@@ -4,37 +4,32 @@ import json
 import multiprocessing
 import os
 import random
-import select
 import signal
 import threading
 import time
-from multiprocessing import forkserver
 
+import driving
 import pytest
-from plugged_in import plugged_in
+from driving import JOB, driver
 
-from dlrun import cli, folder, runs, sweep, worker
+from dlrun import cli, folder, runs
 
 # DLRUN_SWEEP_KILLS=20 for the long search.
 KILLS = int(os.environ.get("DLRUN_SWEEP_KILLS", "5"))
-JOB = ["model=mine", "data=table", "data.num_train=8", "trainer.batch_size=8", "logger=none", "scheduler=none"]
 # Long enough to be met at work, with next to nothing to do in each epoch.
 LONG = [*JOB, "trainer.epochs=2000", "trainer.eval_every=1000", "trainer.save_every=1000"]
-FORKS = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def server(tmp_path_factory):
-    """One server for the jobs of all tests here, born with the plug-in in its environment."""
-    forkserver._forkserver._stop()
-    with plugged_in(tmp_path_factory.mktemp("plug_in") / "plug_in.py"):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(worker.PRELOAD)
-        first = context.Process(target=worker.describe_exit, args=(0,))
-        first.start()
-        first.join()
+    with driving.server(tmp_path_factory.mktemp("plug_in") / "plug_in.py"):
         yield
-    forkserver._forkserver._stop()
+
+
+@pytest.fixture
+def bell(tmp_path):
+    with driving.Bell(tmp_path / "bell") as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -49,42 +44,6 @@ def jobs_of(place):
 
 def begun_jobs(place):
     return [runs.open_run(path.parent) for path in sorted(place.glob("*/config.yaml"))]
-
-
-def drive(words):
-    # The server is not a child of this process, and cannot be asked whether it lives; it does.
-    forkserver._forkserver.ensure_running = lambda: None
-    with open(os.devnull, "w") as nowhere:
-        for stream in (1, 2):
-            os.dup2(nowhere.fileno(), stream)
-        os._exit(cli.main(words))
-
-
-def driver(*words):
-    """A process that runs `dlrun WORDS` and can be killed."""
-    process = FORKS.Process(target=drive, args=(list(words),))
-    process.start()
-    return process
-
-
-class Bell:
-    """A file that a job writes to at its first training step (`model.tell`), to be waited for."""
-
-    def __init__(self, path):
-        os.mkfifo(path)
-        self.word = f"model.tell={path}"
-        self.end = os.open(path, os.O_RDWR)
-
-    def wait(self):
-        assert select.select([self.end], [], [], 60)[0], "no job has begun"
-        os.read(self.end, 1000)
-
-
-@pytest.fixture
-def bell(tmp_path):
-    made = Bell(tmp_path / "bell")
-    yield made
-    os.close(made.end)
 
 
 def wait_until_ended(place):
@@ -140,7 +99,7 @@ def test_a_failing_job_ends_alone_and_resume_runs_only_what_is_missing(home, cap
 
 
 def test_a_job_that_hangs_is_ended_when_its_time_is_up(home, capsys, monkeypatch):
-    monkeypatch.setattr(sweep, "GRACE_SECONDS", 0)
+    monkeypatch.setattr("dlrun.driver.GRACE_SECONDS", 0)
     words = ["-m", *JOB, "model.fate=hang", "sweep.timeout_minutes=0.02", "sweep.folder=sweep"]
     assert cli.main(words) == 1
     (job,) = jobs_of(home / "sweep")

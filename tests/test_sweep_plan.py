@@ -1,5 +1,6 @@
 """What is wrong with a sweep is found before any job starts; a record of one is not trusted."""
 
+import json
 import os
 
 import pytest
@@ -63,12 +64,13 @@ def test_a_damaged_record_is_refused(home, text):
     (home / "sweep").mkdir()
     (home / "sweep/sweep.json").write_text(text)
     with pytest.raises(UserError, match=r"^sweep/sweep.json: "):
-        sweep.resume((home / "sweep").relative_to(home))
+        sweep.resume((home / "sweep").relative_to(home), [])
 
 
 def test_a_sweep_takes_no_changes_when_it_goes_on(home, capsys):
     (home / "sweep").mkdir()
-    (home / "sweep/sweep.json").write_text("{}")
+    record = {"words": [], "config_dirs": [], "jobs": [{"number": 0, "overrides": [], "changed": {}}]}
+    (home / "sweep/sweep.json").write_text(json.dumps(record))
     assert cli.main(["resume", "sweep", "trainer.epochs=3"]) == 2
     assert "a sweep goes on as it was planned; leave out trainer.epochs=3" in capsys.readouterr().err
 
@@ -95,6 +97,7 @@ def test_jobs_take_turns_on_the_gpus(monkeypatch, given, slot, expected):
 
 
 def test_a_recipe_sweeps_its_own_keys_unless_they_are_given():
-    assert sweep._own_axes(["experiment=weight_search", "seed=0,1"], []) == ["model.weight=range(0,4.5,0.5)"]
-    assert sweep._own_axes(["experiment=weight_search", "model.weight=1"], []) == []
-    assert sweep._own_axes(["model=mlp,cnn"], []) == []
+    given = ["experiment=weight_search", "seed=0,1"]
+    assert sweep._with_own_axes(given, [])[0] == [*given, "model.weight=range(0,4.5,0.5)"]
+    for given in (["experiment=weight_search", "model.weight=1"], ["model=mlp,cnn"]):
+        assert sweep._with_own_axes(given, [])[0] == given

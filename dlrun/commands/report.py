@@ -67,7 +67,9 @@ def report(folders: list[str], metric: str | None = None, output: str | None = N
     figure = sweep_figure.draw(groups, metric, mode)
     by_key = _png(figure) if figure is not None else None
     title = f"{_count(rows)}, {order}"
-    pictures = {name: content for name, content in (("report.png", png), ("report_keys.png", by_key)) if content}
+    search = sweep_figure.of_search(rows, metric, mode) if len(folders) == 1 and comparison.is_search(home) else None
+    drawn = {"report.png": png, "report_keys.png": by_key, "report_trials.png": _png(search) if search else None}
+    pictures = {name: content for name, content in drawn.items() if content}
     text = f"# {title}\n\n{tables.markdown(*single, right)}\n"
     text += "".join(f"- {line}\n" for line in reasons.splitlines())
     text += "\n## Over seeds\n\nMean ± sample standard deviation of n runs that are done.\n\n"
@@ -75,7 +77,7 @@ def report(folders: list[str], metric: str | None = None, output: str | None = N
     sections = [("Runs", tables.html_table(*single, right)), ("Over seeds", tables.html_table(*over_seeds, right))]
     page = tables.html_page(title, sections, list(pictures.values()))
     files = {"report.csv": _csv(rows, keys).encode(), "report.md": text.encode(), "report.html": page.encode()}
-    _write(home, files | {"report.png": png, "report_keys.png": by_key})
+    _write(home, files | drawn)
     for note in notes:
         print(note)
     _say_best(rows, metric)
@@ -242,7 +244,8 @@ def _count(rows: list[Row]) -> str:
 
 
 def _say_best(rows: list[Row], metric: str) -> None:
-    best = rows[0]
+    # What did not come to its end is not the best, whatever it measured on the way.
+    best = next((row for row in rows if row.state == "done"), rows[0])
     if metric in best.metrics:
         print(
             f"best    {best.path}  {metric} {number(best.metrics[metric])}  (dlrun eval {shlex.quote(str(best.path))})"

@@ -9,10 +9,11 @@ from dlrun.errors import UserError
 
 if TYPE_CHECKING:
     from dlrun.finish import Result
+    from dlrun.recorder import Judge
 
 # What may change between the parts of a run: how long and where, not what is trained.
 CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
-USAGE = "dlrun resume FOLDER [trainer.epochs=N] [device.KEY=VALUE]"
+USAGE = "dlrun resume FOLDER [trainer.epochs=N] [device.KEY=VALUE] (of a search: [sweeper.trials=N])"
 
 
 def main(words: list[str]) -> int:
@@ -21,17 +22,19 @@ def main(words: list[str]) -> int:
         raise UserError(f"resume: which folder? usage: {USAGE}")
     path, overrides = pathlib.Path(words[0]), words[1:]
     if (path / "sweep.json").exists():
-        if overrides:
-            raise UserError(f"resume: a sweep goes on as it was planned; leave out {' '.join(overrides)}")
         from dlrun import sweep
 
-        return sweep.resume(path)
+        return sweep.resume(path, overrides)
     resume_run(path, overrides)
     return 0
 
 
-def resume_run(folder: str | pathlib.Path, overrides: list[str] | None = None) -> "Result | None":
+def resume_run(
+    folder: str | pathlib.Path, overrides: list[str] | None = None, judge: "Judge | None" = None
+) -> "Result | None":
     """Goes on with the run in `folder`; returns None if there is nothing left to do.
+
+    `judge` may give it up after an epoch.
 
     **Raises:** `UserError` if it is no run, or an override is not one that may change.
     """
@@ -55,7 +58,7 @@ def resume_run(folder: str | pathlib.Path, overrides: list[str] | None = None) -
 
     from dlrun.run import run
 
-    return run(checked, words + (overrides or []), resume=finished.path)
+    return run(checked, words + (overrides or []), resume=finished.path, judge=judge)
 
 
 def _apply(tree: dict, override: str) -> str:

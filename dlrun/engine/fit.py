@@ -13,7 +13,7 @@ from dlrun.engine.finite import FiniteGuard
 from dlrun.engine.interrupt import Stop
 from dlrun.engine.state import State
 
-Outcome = Literal["done", "stopped early", "interrupted"]
+Outcome = Literal["done", "stopped early", "interrupted", "pruned"]
 
 
 class Options(Protocol):
@@ -36,10 +36,10 @@ class Options(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the loop reports to."""
+    """Where the loop reports to; `epoch` answers whether the run is not worth going on with."""
 
     def step(self, state: State, loss: float, gradient_norm: float) -> None: ...
-    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> None: ...
+    def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> bool: ...
 
 
 class Keeper(Protocol):
@@ -104,10 +104,9 @@ def fit(
         guard.raise_if_bad()
         examples_per_second = train.num_in(first, state.batch) / (time.perf_counter() - started)
         if stop.requested or not _close_epoch(state, task, train, val, options, autocast, keeper, stop):
-            keeper.last(state)
-            return "interrupted"
-        if state.history and state.history[-1]["epoch"] == state.epoch:
-            recorder.epoch(state, state.history[-1], examples_per_second)
+            return _break_off(keeper, state, "interrupted")
+        if _was_measured(state) and recorder.epoch(state, state.history[-1], examples_per_second):
+            return _break_off(keeper, state, "pruned")
     return "done" if state.epoch >= options.epochs else "stopped early"
 
 
@@ -169,6 +168,17 @@ def _close_epoch(
     if epoch % options.save_every == 0 or is_final or _is_exhausted(state, options):
         keeper.last(state)
     return True
+
+
+def _break_off(keeper: Keeper, state: State, outcome: Outcome) -> Outcome:
+    """Saves where a run stands that could be gone on with."""
+    keeper.last(state)
+    return outcome
+
+
+def _was_measured(state: State) -> bool:
+    """Whether the epoch that has just ended was evaluated."""
+    return bool(state.history) and state.history[-1]["epoch"] == state.epoch
 
 
 def _share_of_step(loader: Any, batch: int, accumulate: int) -> float:

@@ -19,6 +19,10 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
+class Pruned(Exception):
+    """A search has found that this run is not worth going on with; its state is saved."""
+
+
 class Stop:
     """Whether a signal has asked this run to stop.
 

@@ -10,6 +10,7 @@ from dlrun.plots.figure import COLORS, new_figure, shorten, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_TICKS, LEAST_GAP = 8, 0.04  # of an axis in parallel coordinates; the gap is a share of its height
 LOG_FROM_RATIO = 20  # a key whose values span more than this gets a logarithmic axis
 
 
@@ -106,9 +107,18 @@ def _positions(texts: Sequence[str]) -> tuple[np.ndarray, list[tuple[float, str]
     values = np.asarray(numbers)
     is_wide = values.min() > 0 and values.max() / values.min() > LOG_FROM_RATIO
     scaled = _scaled(np.log(values) if is_wide else values)
-    found = dict(zip(scaled.tolist(), texts, strict=True))
-    ends = sorted(found)
-    return scaled, [(height, found[height]) for height in (ends if len(ends) <= 8 else [ends[0], ends[-1]])]
+    found = {height: f"{value:.4g}" for height, value in zip(scaled.tolist(), numbers, strict=True)}
+    return scaled, [(height, found[height]) for height in _apart(sorted(found))]
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """The lowest, the highest, and what lies so far from its neighbours that a text fits; only the ends of many."""
+    low, high = heights[0], heights[-1]
+    shown = [low]
+    for height in heights[1:-1] if len(heights) <= MOST_TICKS else []:
+        if min(height - shown[-1], high - height) > LEAST_GAP:
+            shown.append(height)
+    return list(dict.fromkeys([*shown, high]))
 
 
 def _scaled(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -28,14 +28,15 @@ SPEC = DataSpec(kind="features", target="class", in_features=5, out_features=3)
 class Sink:
     """A recorder and keeper that remembers what it is given."""
 
-    def __init__(self):
-        self.points, self.rows, self.kept = [], [], []
+    def __init__(self, hopeless_after=None):
+        self.points, self.rows, self.kept, self.hopeless_after = [], [], [], hopeless_after
 
     def step(self, state, loss, gradient_norm):
         self.points.append((state.step, loss, state.lr, gradient_norm))
 
     def epoch(self, state, row, examples_per_second):
         self.rows.append(row)
+        return row["epoch"] == self.hopeless_after
 
     def last(self, state):
         self.kept.append("last")
@@ -70,8 +71,8 @@ def make_state(model, lr=0.5, **more):
     return State(model, optimizer, torch.amp.GradScaler("cpu", enabled=False), **more)
 
 
-def train(state, train_loader, val_loader=None, stop=None, task=None, **changes):
-    sink = Sink()
+def train(state, train_loader, val_loader=None, stop=None, task=None, hopeless_after=None, **changes):
+    sink = Sink(hopeless_after)
     outcome = fit(
         state, task or Multiclass(SPEC), train_loader, val_loader, options(**changes),
         autocast=contextlib.nullcontext(), recorder=sink, keeper=sink, stop=stop or Stop(),
@@ -314,3 +315,11 @@ def test_lbfgs_takes_the_same_steps_as_in_a_bare_loop():
         optimizer.step(closure)
     assert torch.equal(model.weight, bare.weight)
     assert state.history[-1]["train/loss"] < state.history[0]["train/loss"]
+
+
+def test_a_run_that_is_given_up_saves_and_stops_at_the_end_of_its_epoch():
+    state = make_state(linear())
+    outcome, sink = train(state, loader(part()), loader(part()), epochs=5, save_every=5, hopeless_after=2)
+    assert outcome == "pruned"
+    assert (state.epoch, state.batch, len(sink.rows)) == (2, 0, 2)
+    assert sink.kept[-1] == "last"

@@ -32,6 +32,12 @@ def test_parallel_coordinates_draw_a_line_a_run_with_the_best_on_top():
     assert png_bytes(figure).startswith(b"\x89PNG")
 
 
+def test_ticks_that_would_overlap_are_left_out():
+    runs = [{"optimizer.lr": text} for text in ("0.001234567", "0.0012346", "0.5", "1.0", "0.9999")]
+    figure = keys.parallel_coordinates(runs, [1, 2, 3, 4, 5], "val/accuracy")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.001235", "0.5", "1", "1", "5"]
+
+
 @pytest.mark.parametrize(
     ("texts", "numbers"), [(["1", "1e-3"], [1, 0.001]), (["a", "1"], None), (["nan"], None), ([""], None)]
 )

@@ -1,0 +1,37 @@
+"""A run's config as a recipe, a file that `experiment=NAME` runs again."""
+
+import pathlib
+from typing import Any
+
+from dlrun import compose, config, folder, registry
+
+# Where a run lies and what started it are not part of what it is.
+LEFT_OUT = ("folder", "outputs", "sweep", "sweeper")
+
+
+def write(home: pathlib.Path, name: str, run_config: dict[str, Any], about: str) -> None:
+    """Writes `home`/experiment/`name`.yaml with what sets `run_config` apart from the defaults.
+
+    `dlrun --config-dir HOME experiment=NAME` runs it. `about` is its first line.
+    """
+    chosen = {group: run_config[group]["name"] for group in registry.REGISTRIES}
+    words = [f"{group}={option}" for group, option in chosen.items()]
+    usual = config.parse(compose.tree(words, [])).to_dict()
+    values = {"defaults": [{f"override /{group}": option} for group, option in chosen.items()]}
+    values |= {key: value for key, value in _changed(run_config, usual).items() if key not in LEFT_OUT}
+    (home / "experiment").mkdir(exist_ok=True)
+    head = f"# @package _global_\n# {about}\n#   dlrun --config-dir {home} experiment={name}\n"
+    folder.write_text(home / "experiment" / f"{name}.yaml", head + compose.to_yaml(values))
+
+
+def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """What of `values` is not as in `usual`, which may have its sequences as tuples."""
+    changed = {}
+    for key, value in values.items():
+        other = usual.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            if inner := _changed(value, other):
+                changed[key] = inner
+        elif value != (list(other) if isinstance(other, tuple) else other):
+            changed[key] = value
+    return changed

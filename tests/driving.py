@@ -1,0 +1,63 @@
+"""Drivers of sweeps and searches in processes of their own, which tests can kill."""
+
+import contextlib
+import multiprocessing
+import os
+import select
+from multiprocessing import forkserver
+
+from plugged_in import plugged_in
+
+from dlrun import cli, worker
+
+JOB = ["model=mine", "data=table", "data.num_train=8", "trainer.batch_size=8", "logger=none", "scheduler=none"]
+FORKS = multiprocessing.get_context("fork")
+
+
+@contextlib.contextmanager
+def server(plug_in):
+    """One server for the jobs of all tests of a module, born with the plug-in in its environment."""
+    forkserver._forkserver._stop()
+    with plugged_in(plug_in):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(worker.PRELOAD)
+        first = context.Process(target=worker.describe_exit, args=(0,))
+        first.start()
+        first.join()
+        yield
+    forkserver._forkserver._stop()
+
+
+def drive(words):
+    # The server is not a child of this process, and cannot be asked whether it lives; it does.
+    forkserver._forkserver.ensure_running = lambda: None
+    with open(os.devnull, "w") as nowhere:
+        for stream in (1, 2):
+            os.dup2(nowhere.fileno(), stream)
+        os._exit(cli.main(words))
+
+
+def driver(*words):
+    """A process that runs `dlrun WORDS` and can be killed."""
+    process = FORKS.Process(target=drive, args=(list(words),))
+    process.start()
+    return process
+
+
+class Bell:
+    """A file that a job writes to at its first training step (`model.tell`), to be waited for."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.word = f"model.tell={path}"
+        self.end = os.open(path, os.O_RDWR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        os.close(self.end)
+
+    def wait(self):
+        assert select.select([self.end], [], [], 60)[0], "no job has begun"
+        os.read(self.end, 1000)
