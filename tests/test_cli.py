@@ -16,7 +16,7 @@ TINY = ["data=synthetic", "data.image_size=4", "model=mlp", "model.hidden_sizes=
 # ---- errors that are found before torch is imported
 
 WRONG = {
-    "model=resnt": "model: no option 'resnt'; did you mean resnet? (model options: cnn, googlenet_mini, gru,",
+    "model=resnt": "model: no option 'resnt'; did you mean resnet? (model options: cnn, efficientnet,",
     "trainer.epoch=3": "trainer.epoch: unknown key; did you mean epochs? (trainer keys: epochs, batch_size,",
     "optimizer.lrr=1": "optimizer.lrr: unknown key; did you mean lr?",
     "sed=1": "sed: unknown key; did you mean seed?",
