@@ -1,9 +1,11 @@
 """`dlrun show [key=value ...]`: what would be trained, layer by layer; `dlrun show RUN`: what was."""
 
+import math
 import pathlib
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from dlrun import comparison, compose, config, runs
@@ -74,15 +76,19 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     print_table(title, columns, _layer_rows(calls, layers), right=("output shape", "parameters"))
     print(f"\nsize    {_parameters(model)}, {_memory(model)}")
     print(f"cost    {flops // 2:,} multiply-adds ({flops:,} FLOPs) of one example, in products and convolutions")
+    saving = _saving(calls)
+    if saving is not None:
+        print(f"saving  {saving}")
     print(f"train   {shlex.join(['dlrun', *words])}")
 
 
 @dataclass
 class Call:
-    """One call of a layer; `shape` is that of its first output, without the batch."""
+    """One call of a layer; `shape` is that of its first output, without the batch, `sides` are its last two sizes."""
 
     layer: "nn.Module"
     shape: str | None = None
+    sides: tuple[int, ...] = ()
 
 
 def _run_once(name: str, model: "nn.Module", inputs: "Tensor", layers: Iterable["nn.Module"]) -> tuple[list[Call], int]:
@@ -99,6 +105,7 @@ def _run_once(name: str, model: "nn.Module", inputs: "Tensor", layers: Iterable[
         # Calls nest: the latest that has not returned is this one.
         call = next(call for call in reversed(calls) if call.layer is layer and call.shape is None)
         call.shape = _size(first.shape[1:]) if hasattr(first, "shape") else type(first).__name__
+        call.sides = tuple(first.shape[-2:]) if hasattr(first, "shape") else ()
 
     hooks = []
     for layer in layers:
@@ -117,6 +124,29 @@ def _run_once(name: str, model: "nn.Module", inputs: "Tensor", layers: Iterable[
         for hook in hooks:
             hook.remove()
     return calls, counter.get_total_flops() // BATCH_SIZE
+
+
+def _saving(calls: list[Call]) -> str | None:
+    """What depthwise convolutions with their pointwise ones cost beside plain ones; None where there are none."""
+    from torch import nn
+
+    # Those on one pixel weigh channels (squeeze and excitation) and stand between the two of a pair.
+    convolutions = [call for call in calls if isinstance(call.layer, nn.Conv2d) and math.prod(call.sides) > 1]
+    apart, plain, pairs = 0, 0, 0
+    for first, second in pairwise(convolutions):
+        depthwise, pointwise = first.layer, second.layer
+        assert isinstance(depthwise, nn.Conv2d) and isinstance(pointwise, nn.Conv2d)
+        channels = depthwise.in_channels
+        if depthwise.groups != channels or channels == 1 or pointwise.kernel_size != (1, 1):
+            continue
+        each = math.prod(depthwise.kernel_size) * channels * math.prod(first.sides)
+        apart += each + channels * pointwise.out_channels * math.prod(second.sides)
+        plain += each * pointwise.out_channels
+        pairs += 1
+    if not pairs:
+        return None
+    costs = f"{apart:,} multiply-adds, {apart / plain:.1%} of {plain:,} as plain ones"
+    return f"{pairs} depthwise and pointwise pairs: {costs}"
 
 
 def _made_up(kind: str, shape: tuple[int, ...]) -> "Tensor":

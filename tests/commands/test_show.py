@@ -154,3 +154,19 @@ def test_folders_that_are_no_runs(capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     assert cli.main(["show", "empty"]) == 2
     assert "is not the folder of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "efficientnet"])
+def test_what_depthwise_convolutions_save(capsys, name):
+    assert cli.main(["show", f"model={name}", "data=cifar10"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("saving")]
+    pairs = {"mobilenet_v1": 13, "mobilenet_v2": 17, "efficientnet": 16}[name]
+    assert line.startswith(f"saving  {pairs} depthwise and pointwise pairs: ")
+
+
+def test_the_saving_is_one_in_kernel_and_channels(capsys):
+    first, second = nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1)
+    calls = [show.Call(first, "8 x 5 x 5", (5, 5)), show.Call(second, "16 x 5 x 5", (5, 5))]
+    apart, plain = 9 * 8 * 25 + 8 * 16 * 25, 9 * 8 * 16 * 25
+    assert f"{apart:,} multiply-adds, {1 / 16 + 1 / 9:.1%} of {plain:,}" in (show._saving(calls) or "")
+    assert show._saving([show.Call(nn.Conv2d(8, 16, 3), "", (5, 5)), calls[1]]) is None
