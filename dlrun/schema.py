@@ -7,6 +7,7 @@ found before torch is imported.
 
 import ast
 import difflib
+import functools
 import importlib.util
 import inspect
 import math
@@ -174,6 +175,7 @@ def _check_plain(value: Any, annotation: Any) -> Any:
     return value
 
 
+@functools.cache
 def describe_source(target: str) -> Description:
     """Reads `module:name` from its source file, without importing the module.
 

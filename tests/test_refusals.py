@@ -162,7 +162,7 @@ def test_a_verb_on_a_run_without_weights(refused, tmp_path, capsys):
     (tmp_path / "run/sweep.json").write_text('{"jobs": [{"number": 3}]}')
     capsys.readouterr()
     assert refused("eval", "run").startswith("no usable weights: run/checkpoints/best.safetensors")
-    assert refused("resume", "run").startswith("run/sweep.json: cannot be read: KeyError")
+    assert refused("resume", "run").startswith("run/sweep.json: cannot be read: TypeError")
 
 
 @pytest.mark.parametrize(
