@@ -139,7 +139,7 @@ def state(config: Config, model: nn.Module, device: torch.device, num_batches: i
     )
 
 
-def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | None, part: Part) -> None:
+def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | None) -> None:
     """Finds out before training what would go wrong in it.
 
     **Raises:** `UserError` if the model cannot take an example of the data, a batch of one
@@ -148,8 +148,7 @@ def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | Non
     name = f"model={config.model['name']}"
     if config.trainer.patience is not None and val is None:
         raise UserError("trainer.patience: there is no val part to watch; set data.val_fraction above 0")
-    raw = tuple(value.unsqueeze(0).to(train.device) for value in part.read(0))
-    inputs = train.prepare(raw)
+    inputs = train.example()
     try:
         with torch.inference_mode():
             model.eval()(*inputs)
@@ -212,7 +211,10 @@ def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: to
 
 
 def loader(config: Config, part: Part, prepare: Prepare, device: torch.device, **options: Any) -> Loader:
-    """One part on the road that `device.residency` asks for."""
+    """One part on the road that `device.residency` asks for; samples that share a graph bring a road of their own."""
+    own = getattr(part, "loader", None)
+    if own is not None:
+        return own(prepare, device, **options)
     options_ = config.device
     fits = part.nbytes() <= options_.resident_limit_mb * 2**20
     resident = options_.residency == "device" or (options_.residency == "auto" and fits and not options_.workers)

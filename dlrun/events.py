@@ -1,5 +1,7 @@
 """TensorBoard: scalars while a run goes on; pictures, graph and hparams at its end."""
 
+import contextlib
+import io
 import pathlib
 import warnings
 from typing import Any
@@ -50,7 +52,8 @@ class Events:
     def graph(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> str | None:
         """The model's graph; returns the reason where a model cannot be traced."""
         try:
-            with warnings.catch_warnings():
+            # torch prints what it also raises.
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
                 self.writer.add_graph(model.eval(), inputs)
         except Exception as error:

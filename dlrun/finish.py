@@ -77,8 +77,7 @@ def conclude(
         _draw(home, state, task, final, loaders[part], recorder)
     if recorder.events is not None:
         if config.logger.graph:
-            batch = next(iter(loaders[part].batches()))
-            reason = recorder.events.graph(model, tuple(value[:1] for value in batch.inputs))
+            reason = recorder.events.graph(model, loaders[part].example())
             if reason is not None:
                 print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
         recorder.events.hparams(flatten(config.to_dict()), metrics)
@@ -176,7 +175,8 @@ def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, loader: L
         with torch.inference_mode():
             return state.eval_model.eval()(*loader.prepare((raw.to(loader.device),))).cpu()
 
-    findings = Findings(final.outputs, final.target, loader.part.subset(final.index), forward)
+    model = state.eval_model.eval()
+    findings = Findings(final.outputs, final.target, loader.part.subset(final.index), forward, model, loader.batches)
     figures = {"learning_curves": curves.learning_curves(state.history, best_epoch=state.best_epoch)}
     figures |= task.pictures(findings)
     (home.path / "plots").mkdir(exist_ok=True)

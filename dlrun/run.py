@@ -43,7 +43,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         train, val = loaders["train"], loaders.get("val")
         seed_everything(config.seed)
         model = devices.place(build.model(config, spec), device, config.device.channels_last)
-        build.check_fit(config, model, train, val, parts["train"])
+        build.check_fit(config, model, train, val)
         task = build.task(config, spec)
         state = build.state(config, model, device, train.num_batches, task.mode)
         autocast = devices.autocast(config.device.precision, device)

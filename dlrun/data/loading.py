@@ -74,6 +74,10 @@ class Loader:
         """The batches of `epoch` from position `start` on."""
         raise NotImplementedError
 
+    def example(self) -> tuple[Tensor, ...]:
+        """What a model gets for the first sample alone."""
+        return self.prepare(tuple(value.unsqueeze(0).to(self.device) for value in self.part.read(0)))
+
 
 class TensorLoader(Loader):
     """Batches by index from tensors that live on the training device."""

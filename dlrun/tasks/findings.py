@@ -1,10 +1,11 @@
 """What a task draws its pictures from."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlrun.data.parts import Part
 
@@ -18,12 +19,15 @@ class Findings:
     - `outputs` (N, ...), `target` (N, ...): of the whole part, on the CPU.
     - `part`: the raw samples.
     - `forward`: from raw inputs (M, ...) to the model's outputs (M, ...), on the CPU.
+    - `model`: on its device, not training; `batches`: what it gets of the part, batch after batch.
     """
 
     outputs: Tensor
     target: Tensor
     part: Part
     forward: Callable[[Tensor], Tensor]
+    model: nn.Module = field(default_factory=nn.Identity)
+    batches: Callable[[], Iterable[Any]] = tuple
 
     @property
     def is_image(self) -> bool:

@@ -59,8 +59,7 @@ class StepClass:
 
     def sample(self, model: nn.Module, loader: Any) -> str:
         """What `model` makes of the first example of `loader`, beside what is right."""
-        raw = tuple(value.unsqueeze(0).to(loader.device) for value in loader.part.read(0))
-        guess, true = model(*loader.prepare(raw))[0].argmax(dim=1).cpu(), loader.part.target[0].cpu()
+        guess, true = model(*loader.example())[0].argmax(dim=1).cpu(), loader.part.target[0].cpu()
         return f"{self._text(guess, true)} (right: {self._text(true, true)})"
 
     def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
