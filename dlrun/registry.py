@@ -89,6 +89,8 @@ MODELS = Registry(
         "transformer": "dlrun.models.transformer:Transformer",
         "mamba": "dlrun.models.mamba:Mamba",
         "mamba2": "dlrun.models.mamba2:Mamba2",
+        "message_passing": "dlrun.models.message_passing:MessagePassingNetwork",
+        "gcn": "dlrun.models.gcn:GCN",
     },
 )
 DATA = Registry(
@@ -117,6 +119,12 @@ DATA = Registry(
         "adding": "dlrun.data.sequences:Adding",
         "selective_copying": "dlrun.data.sequences:SelectiveCopying",
         "induction_heads": "dlrun.data.sequences:InductionHeads",
+        "toy4": "dlrun.data.small_graphs:Toy4",
+        "karate": "dlrun.data.small_graphs:Karate",
+        "block_model": "dlrun.data.block_model:BlockModel",
+        "cora": "dlrun.data.planetoid:Cora",
+        "citeseer": "dlrun.data.planetoid:CiteSeer",
+        "pubmed": "dlrun.data.planetoid:PubMed",
     },
 )
 TASKS = Registry(
@@ -128,6 +136,8 @@ TASKS = Registry(
         "regression": "dlrun.tasks.regression:Regression",
         "step_class": "dlrun.tasks.steps:StepClass",
         "next_token": "dlrun.tasks.steps:NextToken",
+        "node_class": "dlrun.tasks.graphs:NodeClass",
+        "graph_class": "dlrun.tasks.graphs:GraphClass",
     },
 )
 OPTIMIZERS = Registry(

@@ -14,12 +14,16 @@ class DataSpec:
     **Fields:**
 
     - `kind`: what one input is: `features` (B, F), `image` (B, C, H, W), `series` (B, T, F),
-      `tokens` (B, T), `graph`. Sequences of unequal length bring their `lengths` (B,) as a second input.
+      `tokens` (B, T), `graph` (x, edge_index, edge_weight, place; see data/graph_parts.py). Sequences of unequal
+      length bring their `lengths` (B,) as a second input.
     - `target`: what is to be learned: `class` (N,), `binary` (N,) 0 or 1, `value` (N, K), and of every
-      step of a sequence `step_class` (N, T) or `next_token` (N, T), where -100 is not counted.
-    - `in_features`: F of `features` and `series`.
+      step of a sequence `step_class` (N, T) or `next_token` (N, T), where -100 is not counted;
+      `node_class` (N,) of nodes, `graph_class` (N,) of graphs.
+    - `in_features`: F of `features` and `series`, of a node of a `graph`.
     - `vocab_size`: number of different `tokens`; 0 is the padding where lengths differ.
     - `seq_len`: T, of the longest sequence.
+    - `level`: of a `graph`, whether a `node` or the whole `graph` has a target.
+    - `num_edge_features`: D of the features of an edge; 1 for a weight.
     - `in_channels`: C of `image`.
     - `image_size`: (H, W) of `image`, in pixels.
     - `out_features`: number of classes or values; 1 for a binary logit.
@@ -42,6 +46,8 @@ class DataSpec:
     image_size: tuple[int, int] | None = None
     vocab_size: int | None = None
     seq_len: int | None = None
+    level: str | None = None
+    num_edge_features: int | None = None
     per_step: bool = False
     causal: bool = False
     out_features: int | None = None

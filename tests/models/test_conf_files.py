@@ -36,5 +36,10 @@ def test_every_file_of_the_group_is_registered_and_starts_with_a_comment(registr
 
 @pytest.mark.parametrize("name", MODELS.names())
 def test_a_model_says_what_it_accepts_without_being_imported(name):
-    assert MODELS.describe(name).attributes["accepts"] in (("image",), ("features",), ("tokens", "series"))
+    assert MODELS.describe(name).attributes["accepts"] in (
+        ("image",),
+        ("features",),
+        ("tokens", "series"),
+        ("graph",),
+    )
     assert MODELS.describe(name).doc
