@@ -110,17 +110,21 @@ def assembled(*words):
 def fit_together(model, data):
     offer = DATA.describe(data).attributes
     has_one_output = offer["target"] in ("binary", "value")
-    return (model != "logistic" or has_one_output) and views.fits(
-        offer["kind"], MODELS.describe(model).attributes["accepts"]
-    )
+    if (model == "logistic" and not has_one_output) or (model in WHOLE_GRAPHS and offer["target"] == "node_class"):
+        return False
+    return views.fits(offer["kind"], MODELS.describe(model).attributes["accepts"])
 
 
+WHOLE_GRAPHS = ("diffpool", "sagpool")
 PAIRS = [(model, data) for model in MODELS.names() for data in OFFLINE]
 
 
 @pytest.mark.parametrize(("model", "data"), [pair for pair in PAIRS if fit_together(*pair)])
 def test_every_parameter_learns_from_one_step(model, data):
-    network, task, batch, spec = assembled(f"model={model}", f"data={data}")
+    # Of four nodes dropout can silence all that a parameter sees.
+    keys = MODELS.describe(model).parameters
+    calm = ["model.dropout=0.0"] if {"dropout", "level"} <= set(keys) else []
+    network, task, batch, spec = assembled(f"model={model}", f"data={data}", *calm)
     output = network.train()(*batch.inputs)
     steps = (spec.seq_len,) if spec.per_step else ()
     assert output.shape == (len(batch), *steps, spec.out_features)

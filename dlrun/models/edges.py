@@ -34,7 +34,7 @@ class Edges:
         """The mean over the neighbours, all of the same weight; 0 for a node without any."""
         source, target = self.index
         count = torch.bincount(target, minlength=self.num_nodes)
-        return self._matrix(source, target, (1 / count.float())[target])
+        return self._matrix(source, target, (1 / count.to(self.weight.dtype))[target])
 
     @functools.cached_property
     def normalized(self) -> Sparse:
@@ -48,6 +48,12 @@ class Edges:
         weight = torch.cat([self.weight, self.weight.new_ones(len(missing))])
         scale = _inverse_root(weight.new_zeros(self.num_nodes).index_add(0, target, weight))
         return self._matrix(source, target, scale[source] * weight * scale[target])
+
+    @functools.cached_property
+    def looped(self) -> Tensor:
+        """`edge_index` with exactly one self-loop a node, as attention wants it."""
+        loops = torch.arange(self.num_nodes, device=self.index.device)
+        return torch.cat([self.index[:, self.index[0] != self.index[1]], loops.expand(2, -1)], dim=1)
 
     @functools.cached_property
     def laplacian(self) -> Sparse:

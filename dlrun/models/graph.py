@@ -24,6 +24,7 @@ class GraphModel(nn.Module):
     Of nodes (`level` node) the last layer gives the answer itself, unless `head`: then, and always of whole graphs, all
     layers have `hidden_size` features and a linear layer answers, of graphs after the `readout`.
 
+    - `encode`: a linear layer and the activation stand before the layers, which then all have `hidden_size` inputs.
     - `norm`: a batch normalisation before each activation.
     - `residual`: a layer's input is added to its output where they are of one size (He et al. 2016).
     - `jump`: the answer sees all layers, side by side (`cat`) or their largest values (`max`) (Xu et al. 2018).
@@ -45,6 +46,7 @@ class GraphModel(nn.Module):
         level: str,
         out_features: int,
         activation: Callable[[Tensor], Tensor] = F.relu,
+        encode: bool = False,
         norm: bool = False,
         residual: bool = False,
         jump: str | None = None,
@@ -53,7 +55,8 @@ class GraphModel(nn.Module):
         super().__init__()
         self.level, self.dropout, self.activation, self.residual, self.jump = level, dropout, activation, residual, jump
         has_head = head or level == "graph" or jump is not None
-        sizes = [in_features, *[hidden_size] * (num_layers if has_head else num_layers - 1)]
+        self.encoder = Linear(in_features, hidden_size) if encode else None
+        sizes = [hidden_size if encode else in_features, *[hidden_size] * (num_layers if has_head else num_layers - 1)]
         hidden = [layer(*pair, False) for pair in pairwise(sizes)]
         self.layers = nn.ModuleList(hidden if has_head else [*hidden, layer(sizes[-1], out_features, True)])
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_size) if norm else nn.Identity() for _ in hidden)
@@ -80,6 +83,8 @@ class GraphModel(nn.Module):
     def _hidden(self, *given: Tensor) -> "Tensor | Sparse":
         self._take(*given)
         h, seen = self._x, []
+        if self.encoder is not None:
+            h = self.activation(self.encoder(dropout(h, self.dropout, self.training)))
         for layer, norm in zip(self.layers, self.norms, strict=False):
             before = h
             h = layer(dropout(h, self.dropout, self.training), self._edges)

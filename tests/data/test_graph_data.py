@@ -9,6 +9,7 @@ from dlrun.data import graph as graphs
 from dlrun.data.block_model import BlockModel
 from dlrun.data.graph import Graph
 from dlrun.data.graph_parts import GraphsPart, NodePart
+from dlrun.data.motifs import MOTIFS, Motifs
 from dlrun.data.small_graphs import Karate, Toy4
 from dlrun.errors import UserError
 
@@ -109,3 +110,20 @@ def test_an_epoch_of_graphs_holds_each_once():
         assert batch.inputs[0].flatten()[batch.inputs[3][:-1]].tolist() == batch.target.tolist()
     late = list(loader.batches(2, 1))
     assert torch.equal(late[0].inputs[0], batches[1].inputs[0])
+
+
+def test_motifs_hide_what_their_class_says():
+    import networkx
+
+    parts = Motifs(num_train=40, num_val=0, num_test=4).load()
+    assert list(parts) == ["train", "test"]
+    for i in range(40):
+        x, edge_index, _ = parts["train"].read(i)
+        size, pairs = list(MOTIFS.values())[int(parts["train"].target[i])]
+        whole, pattern = networkx.Graph(edge_index.T.tolist()), networkx.Graph(pairs)
+        assert len(whole) == len(x)
+        assert x.argmax(dim=1).tolist() == [min(whole.degree[node], 7) for node in range(len(x))]
+        assert networkx.algorithms.isomorphism.GraphMatcher(whole, pattern).subgraph_is_monomorphic(), size
+    again = Motifs(num_train=10, num_test=4).load()
+    assert torch.equal(again["test"].edge_index, parts["test"].edge_index)
+    assert torch.equal(again["train"].read(9)[1], parts["train"].read(9)[1])

@@ -1,0 +1,76 @@
+"""DiffPool: nodes are softly assigned to clusters, which are the nodes of the next, coarser graph.
+
+Ying et al., "Hierarchical graph representation learning with differentiable pooling", 2018. The dense layers and the
+pooling are torch_geometric's.
+
+Departures: without the paper's two additional losses (link prediction and entropy of the assignment).
+
+Letters: G graphs, M nodes of the largest, H hidden features, C clusters, K outputs.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import DenseSAGEConv, dense_diff_pool
+from torch_geometric.utils import to_dense_adj, to_dense_batch
+
+from dlrun.models.readout import graph_index
+from dlrun.schema import PositiveInt
+
+
+class DenseBlock(nn.Module):
+    """Two layers on dense adjacency matrices (G, M, M), their outputs side by side; padding stays 0."""
+
+    def __init__(self, in_channels: int, hidden_size: int, out_channels: int):
+        super().__init__()
+        self.convs = nn.ModuleList([DenseSAGEConv(in_channels, hidden_size), DenseSAGEConv(hidden_size, hidden_size)])
+        self.fc = nn.Linear(2 * hidden_size, out_channels)
+
+    def forward(self, x: Tensor, adjacency: Tensor, mask: Tensor | None) -> Tensor:
+        first = self.convs[0](x, adjacency, mask).relu()
+        second = self.convs[1](first, adjacency, mask).relu()
+        return self.fc(torch.cat([first, second], dim=2))  # (G, M, out)
+
+
+class DiffPool(nn.Module):
+    """One pooling an entry of `num_clusters`; the vectors of each level are summed up, side by side they answer."""
+
+    accepts: tuple = ("graph",)
+
+    def __init__(
+        self,
+        *,
+        in_features: PositiveInt,
+        hidden_size: PositiveInt = 32,
+        num_clusters: tuple[PositiveInt, ...] = (8, 2),
+        level: Literal["node", "graph"],
+        out_features: PositiveInt,
+    ):
+        super().__init__()
+        if level != "graph":
+            raise ValueError("answers for whole graphs, and the data ask for an answer a node; try data=motifs")
+        sizes = [in_features, *[hidden_size] * len(num_clusters)]
+        self.embeds = nn.ModuleList(DenseBlock(size, hidden_size, hidden_size) for size in sizes)
+        self.assigns = nn.ModuleList(
+            DenseBlock(size, hidden_size, count) for size, count in zip(sizes, num_clusters, strict=False)
+        )
+        self.fc = nn.Sequential(
+            nn.Linear(hidden_size * len(self.embeds), hidden_size), nn.ReLU(), nn.Linear(hidden_size, out_features)
+        )
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, place: Tensor) -> Tensor:
+        """Logits (G, K) of the graphs that `place` (G + 1,) holds the offsets of."""
+        index, count = graph_index(place, len(x)), len(place) - 1
+        weight = edge_weight if edge_weight.ndim == 1 else None
+        adjacency = to_dense_adj(edge_index, index, weight, batch_size=count)  # (G, M, M)
+        h, mask = to_dense_batch(x, index, batch_size=count)  # (G, M, F), (G, M)
+        sums = []
+        for level, embed in enumerate(self.embeds):
+            z = embed(h, adjacency, mask)
+            sums.append((z if mask is None else z * mask[:, :, None]).sum(dim=1))
+            if level < len(self.assigns):
+                assigned = self.assigns[level](h, adjacency, mask)  # (G, M, C)
+                h, adjacency, _, _ = dense_diff_pool(z, adjacency, assigned, mask)  # (G, C, H), (G, C, C)
+                mask = None
+        return self.fc(torch.cat(sums, dim=1))

@@ -1,0 +1,81 @@
+"""SAGPool: a graph layer scores the nodes, and only the best share of them goes on.
+
+Lee, Lee and Kang, "Self-attention graph pooling", 2019, its hierarchical form. The layers are torch_geometric's.
+
+Departures: sums beside the mean and the maximum of each level, so that counts are not lost.
+
+Letters: N nodes of all graphs, G graphs, H hidden features, K outputs.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GraphConv, global_add_pool, global_max_pool, global_mean_pool
+from torch_geometric.nn.pool.connect.filter_edges import filter_adj
+from torch_geometric.nn.pool.select.topk import topk
+
+from dlrun.models.readout import graph_index
+from dlrun.schema import PositiveInt, ProperFraction
+
+
+class ScorePool(nn.Module):
+    """Keeps the share `ratio` of each graph's nodes, those of the highest score, and weighs them by its tanh.
+
+    torch_geometric's `SAGPooling` does the same, and holds one weight more, of which only the sign counts.
+    """
+
+    def __init__(self, hidden_size: int, ratio: float):
+        super().__init__()
+        self.ratio, self.score = ratio, GraphConv(hidden_size, 1)
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, weight: Tensor | None, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """(x, edge_index, weight, graph index) of the nodes that stay."""
+        score = self.score(x, edge_index).squeeze(1).tanh()  # (N,)
+        kept = topk(score, self.ratio, index)
+        edge_index, weight = filter_adj(edge_index, weight, kept, num_nodes=len(x))
+        return x[kept] * score[kept, None], edge_index, weight, index[kept]
+
+
+class SAGPool(nn.Module):
+    """`num_layers` times: a graph layer, then the share `ratio` of the nodes, weighed by their scores."""
+
+    accepts: tuple = ("graph",)
+
+    def __init__(
+        self,
+        *,
+        in_features: PositiveInt,
+        hidden_size: PositiveInt = 64,
+        num_layers: PositiveInt = 3,
+        ratio: ProperFraction = 0.8,
+        dropout: ProperFraction = 0.0,
+        level: Literal["node", "graph"],
+        out_features: PositiveInt,
+    ):
+        super().__init__()
+        if level != "graph":
+            raise ValueError("answers for whole graphs, and the data ask for an answer a node; try data=motifs")
+        sizes = [in_features, *[hidden_size] * (num_layers - 1)]
+        self.convs = nn.ModuleList(GraphConv(size, hidden_size) for size in sizes)
+        self.pools = nn.ModuleList(ScorePool(hidden_size, ratio) for _ in sizes)
+        self.fc = nn.Sequential(
+            nn.Linear(3 * hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_size, out_features),
+        )
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, place: Tensor) -> Tensor:
+        """Logits (G, K) of the graphs that `place` (G + 1,) holds the offsets of."""
+        index, count = graph_index(place, len(x)), len(place) - 1
+        weight = edge_weight if edge_weight.ndim == 1 else None
+        total = torch.zeros((), device=x.device)
+        for conv, pool in zip(self.convs, self.pools, strict=True):
+            x = conv(x, edge_index, weight).relu()  # (N, H)
+            x, edge_index, weight, index = pool(x, edge_index, weight, index)  # (ratio * N, H)
+            reduced = [reduce(x, index, count) for reduce in (global_add_pool, global_mean_pool, global_max_pool)]
+            total = total + torch.cat(reduced, dim=1)  # (G, 3 H)
+        return self.fc(total)
