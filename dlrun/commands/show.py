@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from dlrun import comparison, compose, config, runs
+from dlrun import catalogue, comparison, compose, config, runs
 from dlrun.arguments import Arguments
 from dlrun.data.spec import FILLED, DataSpec
 from dlrun.errors import UserError
@@ -30,7 +30,7 @@ MOST_CLASSES = 10
 
 
 def main(words: list[str]) -> int:
-    """Trains nothing, loads no data and writes nothing."""
+    """Trains nothing, loads no data but graphs, and writes nothing."""
     arguments = Arguments(
         USAGE, "Layers, shapes, parameters and FLOPs of a model on a data set, or what a run has left."
     )
@@ -52,20 +52,21 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     from dlrun import build
 
     dataset = build.data(checked)
-    seen, _ = build.view(checked, dataset.spec)
+    about = _graphs(dataset) if dataset.spec.kind == "graph" else []
+    fitting = [row["name"] for row in catalogue.models() if dataset.spec.kind in row["takes"]]
+    if not any(word.startswith(("model=", "experiment=")) for word in words) and checked.model["name"] not in fitting:
+        _print_data(checked, dataset.spec, dataset.spec, about)
+        print(f"models  that take such data: {', '.join(fitting) or 'none'}; choose one with model=NAME")
+        return
+    seen, prepare = build.view(checked, dataset.spec)
     model = build.model(checked, seen)
     task = build.task(checked, seen)
-    if seen.kind not in SHAPES:
-        raise UserError(f"show: cannot make up an input of kind {seen.kind!r}; kinds it can: {', '.join(SHAPES)}")
-    shape = SHAPES[seen.kind](seen)
+    inputs = _example(checked, dataset, seen, prepare)
+    shape = tuple(inputs[0].shape[0 if seen.kind == "graph" else 1 :])
     layers = {module: path for path, module in model.named_modules() if _computes(module)}
-    calls, flops = _run_once(checked.model["name"], model, _made_up(seen.kind, shape), layers)
+    calls, flops = _run_once(checked.model["name"], model, inputs, layers)
 
-    print(f"data    {checked.data['name']}: {_offer(dataset.spec)}")
-    if seen.kind != dataset.spec.kind:
-        print(f"        seen by the model as {_offer(seen)}")
-    if seen.class_names is not None:
-        print(f"        classes: {_shorten(seen.class_names)}")
+    _print_data(checked, dataset.spec, seen, about)
     print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
     filled = build.filled(checked.model, "model", seen, checked.data["name"])
     found = {key: value for key, value in filled.items() if key in FILLED and checked.model[key] is None}
@@ -75,11 +76,30 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     title, columns = f"layers, of one {seen.kind} input {_size(shape)}", ("layer", "type", "output shape", "parameters")
     print_table(title, columns, _layer_rows(calls, layers), right=("output shape", "parameters"))
     print(f"\nsize    {_parameters(model)}, {_memory(model)}")
-    print(f"cost    {flops // 2:,} multiply-adds ({flops:,} FLOPs) of one example, in products and convolutions")
+    if seen.kind != "graph":  # torch counts a sparse product as if its zeros were multiplied too
+        flops //= BATCH_SIZE
+        print(f"cost    {flops // 2:,} multiply-adds ({flops:,} FLOPs) of one example, in products and convolutions")
     saving = _saving(calls)
     if saving is not None:
         print(f"saving  {saving}")
     print(f"train   {shlex.join(['dlrun', *words])}")
+
+
+def _print_data(checked: config.Config, offered: DataSpec, seen: DataSpec, about: list[str]) -> None:
+    print(f"data    {checked.data['name']}: {_offer(offered)}")
+    if seen.kind != offered.kind:
+        print(f"        seen by the model as {_offer(seen)}")
+    if seen.class_names is not None:
+        print(f"        classes: {_shorten(seen.class_names)}")
+    for line in about:
+        print(f"        {line}")
+
+
+def _graphs(dataset: Any) -> list[str]:
+    """What can be said of graphs. They are loaded for it: no size of theirs can be made up."""
+    from dlrun.data import graph_parts
+
+    return graph_parts.describe(dataset.load(), dataset.spec.class_names or ())
 
 
 @dataclass
@@ -91,8 +111,10 @@ class Call:
     sides: tuple[int, ...] = ()
 
 
-def _run_once(name: str, model: "nn.Module", inputs: "Tensor", layers: Iterable["nn.Module"]) -> tuple[list[Call], int]:
-    """The calls of `layers` in order, and the FLOPs of one example of the batch `inputs`.
+def _run_once(
+    name: str, model: "nn.Module", inputs: "tuple[Tensor, ...]", layers: Iterable["nn.Module"]
+) -> tuple[list[Call], int]:
+    """The calls of `layers` in order, and the FLOPs of the batch `inputs`.
 
     **Raises:** `UserError` if the model cannot take it.
     """
@@ -115,15 +137,15 @@ def _run_once(name: str, model: "nn.Module", inputs: "Tensor", layers: Iterable[
     try:
         # Gradients stay on: without them a Transformer layer runs as one fused call that hides its parts.
         with counter:
-            model.eval()(inputs)
+            model.eval()(*inputs)
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"model={name}: cannot take an input of shape {tuple(inputs.shape[1:])}: {str(error).splitlines()[0]}"
+            f"model={name}: cannot take an input of shape {tuple(inputs[0].shape[1:])}: {str(error).splitlines()[0]}"
         ) from error
     finally:
         for hook in hooks:
             hook.remove()
-    return calls, counter.get_total_flops() // BATCH_SIZE
+    return calls, counter.get_total_flops()
 
 
 def _saving(calls: list[Call]) -> str | None:
@@ -149,12 +171,21 @@ def _saving(calls: list[Call]) -> str | None:
     return f"{pairs} depthwise and pointwise pairs: {costs}"
 
 
-def _made_up(kind: str, shape: tuple[int, ...]) -> "Tensor":
+def _example(checked: config.Config, dataset: Any, seen: DataSpec, prepare: Any) -> "tuple[Tensor, ...]":
+    """What the model gets: of most kinds made up, of graphs the first that there is."""
     import torch
 
-    if kind == "tokens":
-        return torch.zeros(BATCH_SIZE, *shape, dtype=torch.int64)
-    return torch.rand(BATCH_SIZE, *shape)
+    if seen.kind == "graph":
+        from dlrun import build
+
+        part = next(iter(dataset.load().values()))
+        return build.loader(checked, part, prepare, torch.device("cpu"), batch_size=1).example()
+    if seen.kind not in SHAPES:
+        raise UserError(f"show: cannot make up an input of kind {seen.kind!r}; kinds it can: {', '.join(SHAPES)}")
+    shape = SHAPES[seen.kind](seen)
+    if seen.kind == "tokens":
+        return (torch.zeros(BATCH_SIZE, *shape, dtype=torch.int64),)
+    return (torch.rand(BATCH_SIZE, *shape),)
 
 
 def _layer_rows(calls: list[Call], layers: "dict[nn.Module, str]") -> list[tuple[str, ...]]:

@@ -1,7 +1,6 @@
 """One graph in memory, what can be said of it, and what is wrong with it."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -97,7 +96,7 @@ def both_ways(edges: Tensor) -> Tensor:
     return torch.stack([keys // num_nodes, keys % num_nodes])
 
 
-def describe(graph: Graph, target: Tensor | None = None, class_names: Sequence[str] = ()) -> list[str]:
+def describe(graph: Graph, target: Tensor | None = None) -> list[str]:
     """Lines for `dlrun show`; `target` (N,) holds the class of each node, -1 where it is not known."""
     (source, to), degrees = graph.edge_index, graph.degrees().float()
     loops = int((source == to).sum())

@@ -4,13 +4,14 @@ What a model gets, and calls `place`, is the last input: the nodes that are aske
 the graphs of a batch, whose nodes lie one after another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dlrun.data import graph as graphs
 from dlrun.data.graph import Graph
 from dlrun.data.loading import Batch, Loader, Prepare
 
@@ -156,3 +157,23 @@ def _members(sizes: Tensor, index: Tensor) -> Tensor:
     before = taken.cumsum(0) - taken
     first = (starts[index] - before).repeat_interleave(taken)
     return first + torch.arange(len(first), device=first.device)
+
+
+def describe(parts: Mapping[str, Any], class_names: tuple[str, ...]) -> list[str]:
+    """Lines for `dlrun show`: of the one graph that all parts share, or of the graphs that they hold."""
+    first = next(iter(parts.values()))
+    if isinstance(first, NodePart):
+        target = torch.full((first.graph.num_nodes,), -1)
+        for part in parts.values():
+            target[part.seeds] = part.target
+        return graphs.describe(first.graph, target)
+    lines = []
+    for name, part in parts.items():
+        nodes, edges = part.num_nodes.float(), part.num_edges.float()
+        counts = torch.bincount(part.target, minlength=len(class_names)).tolist()
+        shares = ", ".join(f"{count} {label}" for label, count in zip(class_names, counts, strict=True))
+        lines.append(
+            f"{name}: {len(part)} graphs of {int(nodes.min())} to {int(nodes.max())} nodes, mean {nodes.mean():.1f}, "
+            f"and {int(edges.min())} to {int(edges.max())} edges, mean {edges.mean():.1f}; {shares}"
+        )
+    return lines

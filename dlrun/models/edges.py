@@ -8,35 +8,58 @@ holds what node i receives.
 """
 
 import functools
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from dlrun.models.sparse import Sparse
 
+T = TypeVar("T")
+
+
+def _once(compute: Callable[["Edges"], T]) -> "functools.cached_property[T]":
+    """A property that is computed when it is first asked for; in an evaluation too in a way that training can use."""
+
+    @functools.wraps(compute)
+    def computed(edges: "Edges") -> T:
+        with torch.inference_mode(False):
+            return compute(edges)
+
+    return functools.cached_property(computed)
+
 
 class Edges:
     """`edge_index` (2, E) between `num_nodes` nodes; `edge_weight` (E,), or features (E, D), which are no weights."""
 
     def __init__(self, edge_index: Tensor, edge_weight: Tensor, num_nodes: int):
-        self.index, self.num_nodes = edge_index, num_nodes
-        self.features = edge_weight.reshape(edge_index.shape[1], -1)  # (E, D)
-        self.weight = edge_weight if edge_weight.ndim == 1 else edge_weight.new_ones(edge_index.shape[1])
+        self.index, self.num_nodes, self.given = edge_index, num_nodes, edge_weight
 
-    @functools.cached_property
+    @_once
+    def features(self) -> Tensor:
+        """(E, D): the features, or the weight as the only one."""
+        return self.given.reshape(self.index.shape[1], -1)
+
+    @_once
+    def weight(self) -> Tensor:
+        """(E,): the weights, or 1 where there are features."""
+        return self.given if self.given.ndim == 1 else self.given.new_ones(self.index.shape[1])
+
+    @_once
     def adjacency(self) -> Sparse:
         """A: the sum over the neighbours."""
         source, target = self.index
         return self._matrix(source, target, self.weight)
 
-    @functools.cached_property
+    @_once
     def mean(self) -> Sparse:
         """The mean over the neighbours, all of the same weight; 0 for a node without any."""
         source, target = self.index
         count = torch.bincount(target, minlength=self.num_nodes)
         return self._matrix(source, target, (1 / count.to(self.weight.dtype))[target])
 
-    @functools.cached_property
+    @_once
     def normalized(self) -> Sparse:
         """D^-1/2 (A + I) D^-1/2, D the sums of the rows of A + I; a self-loop that is there keeps its weight."""
         source, target = self.index
@@ -49,13 +72,13 @@ class Edges:
         scale = _inverse_root(weight.new_zeros(self.num_nodes).index_add(0, target, weight))
         return self._matrix(source, target, scale[source] * weight * scale[target])
 
-    @functools.cached_property
+    @_once
     def looped(self) -> Tensor:
         """`edge_index` with exactly one self-loop a node, as attention wants it."""
         loops = torch.arange(self.num_nodes, device=self.index.device)
         return torch.cat([self.index[:, self.index[0] != self.index[1]], loops.expand(2, -1)], dim=1)
 
-    @functools.cached_property
+    @_once
     def laplacian(self) -> Sparse:
         """-D^-1/2 A D^-1/2 without self-loops: the normalised Laplacian scaled to -1..1, 2 its largest eigenvalue."""
         is_edge = self.index[0] != self.index[1]

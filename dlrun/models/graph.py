@@ -102,4 +102,5 @@ class GraphModel(nn.Module):
             return
         x, edge_index, edge_weight = self._given = given
         self._edges = Edges(edge_index, edge_weight, x.shape[0])
-        self._x: Tensor | Sparse = Sparse.from_csr(x) if x.layout == torch.sparse_csr else x
+        with torch.inference_mode(False):  # an evaluation may come first, and training use it then
+            self._x: Tensor | Sparse = Sparse.from_csr(x) if x.layout == torch.sparse_csr else x

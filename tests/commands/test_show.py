@@ -77,7 +77,7 @@ class Odd(nn.Module):
 def test_layers_that_are_not_called_and_parameters_outside_of_layers():
     model = Odd()
     layers = {module: path for path, module in model.named_modules() if show._computes(module)}
-    calls, flops = show._run_once("odd", model, torch.rand(2, 5, 4), layers)
+    calls, flops = show._run_once("odd", model, (torch.rand(2, 5, 4),), layers)
     rows = show._layer_rows(calls, layers)
     assert flops > 0
     assert rows[:4] == [
@@ -170,3 +170,25 @@ def test_the_saving_is_one_in_kernel_and_channels(capsys):
     apart, plain = 9 * 8 * 25 + 8 * 16 * 25, 9 * 8 * 16 * 25
     assert f"{apart:,} multiply-adds, {1 / 16 + 1 / 9:.1%} of {plain:,}" in (show._saving(calls) or "")
     assert show._saving([show.Call(nn.Conv2d(8, 16, 3), "", (5, 5)), calls[1]]) is None
+
+
+def test_a_graph_without_a_model_is_described(capsys):
+    assert cli.main(["show", "data=toy4"]) == 0
+    out = capsys.readouterr().out
+    assert "data    toy4: graph -> node_class, in_features=2 out_features=2" in out
+    assert "4 nodes, 6 edges, directed, 1 self-loops" in out
+    assert "1 1 0 0" in out
+    assert "gcn" in out.splitlines()[-1]
+    assert "mlp" not in out.splitlines()[-1]
+
+
+def test_the_layers_of_a_graph_model(capsys):
+    assert cli.main(["show", "model=gcn", "data=motifs", "data.num_train=10", "data.num_val=0"]) == 0
+    out = capsys.readouterr().out
+    assert "train: 10 graphs of " in out
+    assert "test: 400 graphs of " in out
+    assert "filled  from the data: in_features=8 level=graph out_features=4" in out
+    assert ["fc", "Linear", "4", "68"] in [[cell.strip() for cell in row if cell.strip()] for row in layers_of(out)]
+    assert "cost" not in out
+    assert cli.main(["show", "model=diffpool", "data=karate"]) == 2
+    assert capsys.readouterr().err.startswith("dlrun: error: model=diffpool: answers for whole graphs")

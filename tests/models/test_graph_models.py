@@ -16,6 +16,7 @@ from dlrun.models.graphsage import SAGEConv
 from dlrun.models.jknet import JKNet
 from dlrun.models.sagpool import SAGPool, ScorePool
 from dlrun.models.sparse import Sparse
+from dlrun.registry import MODELS
 
 
 @pytest.fixture
@@ -72,6 +73,23 @@ def test_attention_adds_up_to_one_at_every_node():
     torch.testing.assert_close(sums, torch.ones(NUM_NODES))
     with pytest.raises(ValueError, match="hidden_size 10 is not a multiple of num_heads 8"):
         GAT(in_features=7, hidden_size=10, level="node", out_features=3)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS.names() if "level" in MODELS.describe(name).parameters])
+def test_training_may_follow_an_evaluation(name):
+    keys = {"num_edge_features": 1} if name == "mpnn" else {}
+    level = "graph" if name in ("diffpool", "sagpool") else "node"
+    model = MODELS.get(name)(in_features=7, level=level, out_features=3, **keys)
+    edge_index, weight = random_edges(0, loops=True, weighted=True)
+    place = torch.tensor([0, NUM_NODES])
+    place = place if level == "graph" else torch.arange(3)
+    for x in (bag_of_words(), bag_of_words().to_sparse_csr()):
+        if level == "graph" and x.layout == torch.sparse_csr:
+            continue
+        given = (x, edge_index, weight.float(), place)
+        with torch.inference_mode():
+            model.eval()(*given)
+        model.train()(*given).sum().backward()
 
 
 def test_a_gated_layer_equals_torch_geometric(x):
