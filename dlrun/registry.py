@@ -134,6 +134,7 @@ DATA = Registry(
         "karate": "dlrun.data.small_graphs:Karate",
         "block_model": "dlrun.data.block_model:BlockModel",
         "motifs": "dlrun.data.motifs:Motifs",
+        "edges": "dlrun.data.edges:EdgeList",
         "cora": "dlrun.data.planetoid:Cora",
         "citeseer": "dlrun.data.planetoid:CiteSeer",
         "pubmed": "dlrun.data.planetoid:PubMed",

@@ -19,8 +19,8 @@ OTHER_FORMATS = {
 }
 
 
-def read_utf8(path: Path) -> bytes:
-    """The content, unpacked if it is packed by gzip, without a byte order mark.
+def read_utf8(path: Path, key: str = "path") -> bytes:
+    """The content, unpacked if it is packed by gzip, without a byte order mark; `data.<key>` gave the file.
 
     **Raises:** `UserError` for a file that cannot be read or is no text in UTF-8: the row, and what to do.
     """
@@ -31,9 +31,9 @@ def read_utf8(path: Path) -> bytes:
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
         hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
-        raise UserError(f"data.path: no file {path}{hint}") from None
+        raise UserError(f"data.{key}: no file {path}{hint}") from None
     except IsADirectoryError:
-        raise UserError(f"data.path: {path} is a folder; give one file") from None
+        raise UserError(f"data.{key}: {path} is a folder; give one file") from None
     except (OSError, EOFError, zlib.error, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{path}: cannot be read ({reason})") from error
