@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlrun.data.loading import TensorLoader
 from dlrun.data.parts import TensorPart
 from dlrun.data.spec import DataSpec
 from dlrun.tasks import generation
@@ -57,7 +58,7 @@ def test_predictions_are_written_side_by_side():
 
 def test_a_sample_is_what_the_model_says_of_the_first_example():
     part = TensorPart((torch.zeros(1, 3),), TARGET[:1])
-    loader = types.SimpleNamespace(part=part, device="cpu", prepare=lambda raw: raw)
+    loader = TensorLoader(part, lambda raw: raw, torch.device("cpu"), batch_size=1)
     assert StepClass(SPEC).sample(lambda x: logits([[0, 0, 2]]), loader) == "aac (right: abc)"
 
 
