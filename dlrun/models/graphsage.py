@@ -1,7 +1,7 @@
 """GraphSAGE: a node's own features beside the mean of its neighbours'.
 
-Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", 2017, with the mean aggregator. The
-sampling of neighbours that gave it its name is `data.sampler`.
+Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", 2017, with the mean aggregator. All
+neighbours are taken, not a sample of them.
 
 Letters: N nodes, F features, K outputs.
 """
