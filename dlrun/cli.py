@@ -79,12 +79,14 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         done = _dispatch(words)
-        if isinstance(done, int):
-            return done
-        from dlrun.run import run
+        if not isinstance(done, int):
+            from dlrun.run import run
 
-        run(done, words)
-        return 0
+            run(done, words)
+            done = 0
+        # A reader that is gone is noticed here, not when Python ends.
+        sys.stdout.flush()
+        return done
     except (UserError, RunError) as error:
         for line in str(error).splitlines():
             print(f"dlrun: error: {line}", file=sys.stderr)

@@ -10,6 +10,9 @@ from tiny import TINY
 
 # Two workers with two threads each on two cores wait for each other; a test needs one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A plug-in's folder is compared before and after; what Python puts beside it is not dlrun's.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+sys.dont_write_bytecode = True
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 
