@@ -6,10 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from dlrun.data.parts import Part, TensorPart
-from dlrun.data.spec import DataSpec
+from dlrun.data.spec import NOT_COUNTED, DataSpec
 from dlrun.schema import NonNegativeInt, PositiveInt, Seed
-
-IGNORED = -100  # a step that does not count
 
 
 class CopyMemory:
@@ -244,6 +242,6 @@ def _places(size: int, seq_len: int, count: int, generator: Generator) -> Tensor
 
 def _at_the_end(symbols: Tensor, tokens: Tensor) -> Tensor:
     """The target (N, T) of `tokens` (N, T) that asks for `symbols` (N, M) at the last M steps."""
-    target = torch.full_like(tokens, IGNORED)
+    target = torch.full_like(tokens, NOT_COUNTED)
     target[:, -symbols.shape[1] :] = symbols
     return target

@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+NOT_COUNTED = -100  # in a target of steps: a step without an answer, as torch's cross-entropy leaves it out
+
 
 @dataclass(frozen=True)
 class DataSpec:

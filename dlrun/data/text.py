@@ -8,13 +8,12 @@ from torch import Tensor
 
 from dlrun.data import characters, download
 from dlrun.data.parts import Part, TensorPart
-from dlrun.data.spec import DataSpec
+from dlrun.data.spec import NOT_COUNTED, DataSpec
 from dlrun.data.text_file import read_utf8
 from dlrun.errors import UserError
 from dlrun.schema import PositiveInt, ProperFraction
 
 SHIPPED = Path(__file__).with_name("story.txt")
-IGNORED = -100  # a step that does not count
 
 
 class Text:
@@ -103,7 +102,7 @@ class Text:
         starts[-1] -= overlap
         index = starts.unsqueeze(1) + torch.arange(self.seq_len)
         target = tokens[index + 1]
-        target[-1, :overlap] = IGNORED
+        target[-1, :overlap] = NOT_COUNTED
         return TensorPart((tokens[index],), target)
 
 

@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.data.spec import DataSpec
+from dlrun.data.spec import NOT_COUNTED, DataSpec
 from dlrun.tasks import generation
 from dlrun.tasks.findings import Findings
 
-NOT_COUNTED = -100  # in a target: a step without an answer
 SAMPLE_LENGTH = 200  # characters
 PROMPT_LENGTH = 20
 
