@@ -16,7 +16,7 @@ from dlrun import compose, config, registry, schema
 from dlrun.errors import UserError
 
 # DLRUN_FUZZ=5000 for the large search.
-EXAMPLES = int(os.environ.get("DLRUN_FUZZ", "60"))
+EXAMPLES = int(os.environ.get("DLRUN_FUZZ", "40"))
 OPTIONS = {group: names for group, names in compose.groups([]).items() if group != "experiment"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"
 COMPOSER = compose.Composer([])
