@@ -107,11 +107,6 @@ def word(key: str, value: Any) -> str:
     return f"{key}={value if is_read_back else _quoted(value)}"
 
 
-def to_yaml(values: dict[str, Any]) -> str:
-    """A config as YAML text."""
-    return OmegaConf.to_yaml(OmegaConf.create(values))
-
-
 class Composer:
     """Composes configs from the package's folder and the user's; the same files are merged once.
 

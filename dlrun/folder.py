@@ -147,6 +147,11 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def to_yaml(values: dict[str, Any]) -> str:
+    """A config as YAML text."""
+    return OmegaConf.to_yaml(OmegaConf.create(values))
+
+
 class RunFolder:
     """Writes everything of a run but its events and pictures (DESIGN, "What a run leaves")."""
 
@@ -177,7 +182,7 @@ class RunFolder:
         """
         write_json(self.path / "overrides.json", words)
         write_json(self.path / "spec.json", spec)
-        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_text(self.path / "config.yaml", to_yaml(config))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run in one record."""

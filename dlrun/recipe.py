@@ -21,7 +21,7 @@ def write(home: pathlib.Path, name: str, run_config: dict[str, Any], about: str)
     values |= {key: value for key, value in _changed(run_config, usual).items() if key not in LEFT_OUT}
     (home / "experiment").mkdir(exist_ok=True)
     head = f"# @package _global_\n# {about}\n#   dlrun --config-dir {home} experiment={name}\n"
-    folder.write_text(home / "experiment" / f"{name}.yaml", head + compose.to_yaml(values))
+    folder.write_text(home / "experiment" / f"{name}.yaml", head + folder.to_yaml(values))
 
 
 def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from dlrun.models.mamba import CausalDepthwiseConv, ResidualStack, dt_bias
 from dlrun.models.sequence import State, embedding
 from dlrun.schema import PositiveInt, ProperFraction
 
-# Of the three forms: `x` (B, T, G, R, P), already times dt; `log_a` (B, T, G, R), dt A; `B`, `C` (B, T, G, N);
+# Of both forms: `x` (B, T, G, R, P), already times dt; `log_a` (B, T, G, R), dt A; `B`, `C` (B, T, G, N);
 # `h` (B, G, R, N, P), before the first step. They give y (B, T, G, R, P) and h after the last step.
 
 
@@ -37,13 +37,6 @@ def recurrent(x: Tensor, log_a: Tensor, B: Tensor, C: Tensor, h: Tensor) -> tupl
         h = decay * h + B[:, t, :, None, :, None] * x[:, t, :, :, None]
         y.append((C[:, t, :, None, None] @ h).squeeze(-2))  # (B, G, R, P)
     return torch.stack(y, dim=1), h
-
-
-def quadratic(x: Tensor, log_a: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """(L * C B^T) x, a matrix (T, T) a head; h is 0 before the first step, and y alone is given."""
-    mask = segment_sums(log_a.movedim(1, -1)).exp()  # (B, G, R, T, T)
-    scores = torch.einsum("btgn,bsgn->bgts", C, B)
-    return torch.einsum("bgts,bgrts,bsgrp->btgrp", scores, mask, x)
 
 
 def chunked(x: Tensor, log_a: Tensor, B: Tensor, C: Tensor, h: Tensor, chunk_size: int = 64) -> tuple[Tensor, Tensor]:

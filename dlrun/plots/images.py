@@ -40,17 +40,6 @@ def predictions_grid(
     return figure
 
 
-@styled
-def image_grid(images: Any, title: str) -> "Figure":
-    """Up to 25 images (N, C, H, W) in 0..1."""
-    images = np.asarray(images)[:MOST]
-    figure, axes = _grid(images, text_height=0)
-    for ax, image in zip(axes, images, strict=False):
-        _show(ax, image, "#BBBBBB", linewidth=0.8)
-    figure.suptitle(title)
-    return figure
-
-
 def _grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Axes]]":
     """Axes for `images` (N, C, H, W), with `text_height` inches above each for a title."""
     num_images, _, height, width = images.shape

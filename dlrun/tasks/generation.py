@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NEVER_WRITTEN = ("<pad>", "<unk>")
+from dlrun.data.characters import PAD, UNKNOWN
+
+NEVER_WRITTEN = (PAD, UNKNOWN)
 
 
 @torch.inference_mode()

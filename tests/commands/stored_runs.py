@@ -5,14 +5,14 @@ import json
 import os
 import socket
 
-from dlrun import compose, config
+from dlrun import compose, config, folder
 
 WORDS = ["model=mlp", "data=synthetic"]
 
 
 @functools.cache
 def config_text(*words):
-    return compose.to_yaml(config.parse(compose.tree([*WORDS, *words], [])).to_dict())
+    return folder.to_yaml(config.parse(compose.tree([*WORDS, *words], [])).to_dict())
 
 
 def write_run(folder, *words, state="done", values=(0.5, 0.7), metric="accuracy", mode="max", **changes):

@@ -64,7 +64,7 @@ def test_small_images_do_not_shrink_to_nothing(make, size, last):
     convolutions[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.shape[2:]))
     x = torch.rand(2, 1, size, size)
     assert model(x).shape == (2, 10)
-    assert seen == [(last, last)] or make is EfficientNet
+    assert seen == [(last, last)]
 
 
 def test_a_resolution_scales_the_images():

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
 from dlrun.plots.figure import png_bytes, shorten
-from dlrun.plots.images import image_grid, predictions_grid
+from dlrun.plots.images import predictions_grid
 
 LONG_NAMES = [f"{i}: a class with a long name of its own, number {i}" for i in range(100)]
 
@@ -62,7 +62,6 @@ FIGURES = {
     "predictions": lambda: predictions([str(i) for i in range(25)]),
     "predictions with long names": lambda: predictions(LONG_NAMES),
     "predictions 1": lambda: predictions(["cat", "dog"], number=1),
-    "images": lambda: image_grid(torch.rand(7, 1, 8, 12), "A batch"),
 }
 
 
@@ -217,7 +216,7 @@ def test_a_wrong_prediction_is_marked_in_colour_and_in_words():
 @pytest.mark.parametrize(("channels", "shape"), [(1, (8, 6)), (2, (8, 6)), (3, (8, 6, 3)), (4, (8, 6))])
 def test_images_of_any_number_of_channels(channels, shape):
     images = torch.rand(30, channels, 8, 6)
-    figure = image_grid(images, "A batch")
+    figure = predictions_grid(images, ["cat"] * 30, ["cat"] * 30, [0.5] * 30)
     assert len(figure.axes) == 25
     shown = np.asarray(figure.axes[0].images[0].get_array())
     assert shown.shape == shape
@@ -256,7 +255,7 @@ def test_matplotlib_comes_with_the_first_figure_and_pyplot_never():
         "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules\n"
         "import numpy\n"
         "from dlrun.plots.figure import png_bytes\n"
-        "png_bytes(images.image_grid(numpy.zeros((2, 1, 4, 4)), 'two'))\n"
+        "png_bytes(images.predictions_grid(numpy.zeros((2, 1, 4, 4)), 'ab', 'ab', [1, 1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
