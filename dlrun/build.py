@@ -18,6 +18,7 @@ from dlrun.data.loading import Loader, Prepare, TensorLoader, WorkerLoader
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import FILLED, DataSpec
 from dlrun.engine import device as devices
+from dlrun.engine.eager import do_without_compiler
 from dlrun.engine.fit import takes_closure
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
@@ -103,6 +104,8 @@ def sampler(task: Any, loader: Loader) -> Callable[[nn.Module], str] | None:
 
 def optimizer(config: Config, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer over all parameters that learn."""
+    if not config.device.compile:
+        do_without_compiler()
     with blaming(f"optimizer={config.optimizer['name']}"):
         learning = [parameter for parameter in parameters if parameter.requires_grad]
         return OPTIMIZERS.get(config.optimizer["name"])(learning, **_keys(config.optimizer))

@@ -4,13 +4,14 @@ Nothing here imports torch before a config has been checked.
 """
 
 import difflib
+import gc
 import importlib
 import os
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from dlrun import __version__, registry, schema
 from dlrun.errors import RunError, UserError
@@ -80,9 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         done = _dispatch(words)
         if not isinstance(done, int):
-            from dlrun.run import run
-
-            run(done, words)
+            _import_run()(done, words)
             done = 0
         # A reader that is gone is noticed here, not when Python ends.
         sys.stdout.flush()
@@ -99,6 +98,19 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader of a pipe (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _import_run() -> Callable[..., Any]:
+    """`dlrun.run.run`. What the first import makes stays: looking for garbage in it would cost half a second."""
+    is_first = "dlrun.run" not in sys.modules
+    if is_first:
+        gc.disable()
+    from dlrun.run import run
+
+    if is_first:
+        gc.freeze()
+        gc.enable()
+    return run
 
 
 def _dispatch(words: list[str]) -> "int | Config":

@@ -21,8 +21,7 @@ from dlrun import config, folder, registry
 from dlrun.errors import RunError, UserError
 
 # What every job needs and no job changes; the server imports it before the first fork.
-# (torch's optimizers import its compiler, whether they use it or not.)
-PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "hydra", "dlrun.run"]
+PRELOAD = ["torch", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "hydra", "dlrun.run"]
 
 # What a job gets to save in when its driver is gone and nobody else would end it.
 GRACE_SECONDS = 60

@@ -111,3 +111,14 @@ def test_torch_is_not_imported_to_answer(words, tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_imports_what_it_uses(tmp_path):
+    code = (
+        "import sys; from dlrun.cli import main\n"
+        "code = main(['model=linear', 'data=line', 'trainer.epochs=2', 'folder=run'])\n"
+        "unused = {'torch._dynamo', 'torchvision', 'torch_geometric', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "assert code == 0 and not unused, unused"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ WORDS = [
     "device.threads=1",
 ]
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["torch._dynamo", "hydra", "dlrun.run", "dlrun.commands.resume", "dlrun.tasks.multiclass"])
+FORKS.set_forkserver_preload(["hydra", "dlrun.run", "dlrun.commands.resume", "dlrun.tasks.multiclass"])
 
 
 def child(folder: str, words: list[str]) -> None:
