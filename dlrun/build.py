@@ -22,7 +22,9 @@ from dlrun.engine.eager import do_without_compiler
 from dlrun.engine.fit import takes_closure
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
+from dlrun.optimizers import Combined
 from dlrun.registry import DATA, MODELS, OPTIMIZERS, REGISTRIES, SCHEDULERS, TASKS
+from dlrun.transfer import Transfer
 
 
 @contextlib.contextmanager
@@ -102,13 +104,20 @@ def sampler(task: Any, loader: Loader) -> Callable[[nn.Module], str] | None:
     return functools.partial(task.sample, loader=loader) if hasattr(task, "sample") else None
 
 
-def optimizer(config: Config, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer over all parameters that learn."""
+def optimizer(config: Config, model: nn.Module, transfer: Transfer) -> torch.optim.Optimizer:
+    """The optimizer over all parameters that learn, now or later; the body's rate may be a share of the head's."""
     if not config.device.compile:
         do_without_compiler()
+    if transfer.freezing is not None and transfer.freezing.every is None:
+        transfer.freezing.apply(model, epoch=0)
+    scale, learning = config.trainer.body_lr_scale, [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    make, keys = OPTIMIZERS.get(config.optimizer["name"]), _keys(config.optimizer)
     with blaming(f"optimizer={config.optimizer['name']}"):
-        learning = [parameter for parameter in parameters if parameter.requires_grad]
-        return OPTIMIZERS.get(config.optimizer["name"])(learning, **_keys(config.optimizer))
+        if scale == 1 or transfer.head is None:
+            return make([parameter for _, parameter in learning], **keys)
+        head, body = ([p for n, p in learning if transfer.head.owns(n) == is_head] for is_head in (True, False))
+        rates = [(head, keys["lr"]), (body, keys["lr"] * scale)]
+        return Combined([make(own, **keys | {"lr": lr}) for own, lr in rates if own])
 
 
 def scheduler(config: Config, optimizer: torch.optim.Optimizer, num_batches: int, watch_mode: str) -> Any:
@@ -120,10 +129,12 @@ def scheduler(config: Config, optimizer: torch.optim.Optimizer, num_batches: int
         return make(optimizer, total_steps, steps_per_epoch, watch_mode, **_keys(config.scheduler))
 
 
-def state(config: Config, model: nn.Module, device: torch.device, num_batches: int, watch_mode: str) -> State:
+def state(
+    config: Config, model: nn.Module, device: torch.device, num_batches: int, watch_mode: str, transfer: Transfer
+) -> State:
     """The moving parts of a run at its start."""
     trainer = config.trainer
-    chosen = optimizer(config, model.parameters())
+    chosen = optimizer(config, model, transfer)
     schedule = scheduler(config, chosen, num_batches, watch_mode)
     if takes_closure(chosen) and (trainer.accumulate > 1 or config.device.precision == "fp16"):
         raise UserError(
@@ -139,6 +150,7 @@ def state(config: Config, model: nn.Module, device: torch.device, num_batches: i
         schedule,
         warmup=schedulers.warmup(chosen, trainer.warmup_steps) if trainer.warmup_steps else None,
         ema=averaged(model, trainer.ema_decay) if trainer.ema_decay is not None else None,
+        freezing=transfer.freezing,
     )
 
 

@@ -39,6 +39,15 @@ class Trainer:
     log_every: PositiveInt
     eval_every: PositiveInt
     save_every: PositiveInt
+    body_lr_scale: PositiveFloat
+    unfreeze_every: PositiveInt | None
+
+
+@dataclass(frozen=True)
+class Init:
+    """Which weights a model starts with; conf/config.yaml."""
+
+    from_: str | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,8 @@ class Config:
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
     view: View
+    init: Init
+    freeze: PositiveInt | str | tuple[str, ...] | None
     trainer: Trainer
     device: Device
     logger: Logger
@@ -121,7 +132,12 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as config.yaml keeps them."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self, dict_factory=lambda items: {_key(name): value for name, value in items})
+
+
+def _key(field: str) -> str:
+    """The key that a field holds: one that is a word of Python ends in an underscore there."""
+    return field.removesuffix("_")
 
 
 def parse(tree: dict[str, Any]) -> Config:
@@ -224,11 +240,14 @@ def _check_section(name: str, tree: Any, kind: Any, problems: list[str]) -> Any:
         problems.append(f"{name}: must be a group of keys, found {tree!r}")
         return None
     hints = typing.get_type_hints(kind, include_extras=True)
+    fields = {_key(field): field for field in hints}
     before = len(problems)
-    problems += _unknown_keys(name, tree, list(hints))
-    problems += [f"{name}.{key}: is missing" for key in hints if key not in tree]
+    problems += _unknown_keys(name, tree, list(fields))
+    problems += [f"{name}.{key}: is missing" for key in fields if key not in tree]
     values = {
-        key: _check_value(f"{name}.{key}", tree[key], hint, problems) for key, hint in hints.items() if key in tree
+        field: _check_value(f"{name}.{key}", tree[key], hints[field], problems)
+        for key, field in fields.items()
+        if key in tree
     }
     return kind(**values) if len(problems) == before else None
 
@@ -252,6 +271,12 @@ def _check_together(values: dict[str, Any]) -> list[str]:
         problems.append("device.precision: tf32 needs a CUDA GPU; on mps use fp32, bf16 or fp16")
     if trainer.warmup_steps and values["scheduler"].get("name") == "onecycle":
         problems.append("trainer.warmup_steps: scheduler=onecycle warms up by itself (pct_start); set warmup_steps=0")
+    if trainer.unfreeze_every is not None and values["freeze"] is None:
+        problems.append("trainer.unfreeze_every: nothing is frozen; add freeze=body, or remove this key")
+    if trainer.body_lr_scale != 1 and values["scheduler"].get("name") == "onecycle":
+        problems.append("trainer.body_lr_scale: scheduler=onecycle sets one rate for all; choose another scheduler")
+    if trainer.body_lr_scale != 1 and values["optimizer"].get("name") == "lbfgs":
+        problems.append("trainer.body_lr_scale: optimizer=lbfgs has one rate for all; choose another optimizer")
     if device.workers and device.residency == "device":
         problems.append(
             "device.workers: residency=device reads no files in workers; set workers=0 or residency=workers"

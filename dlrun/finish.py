@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dlrun import __version__
+from dlrun.blocks import size
 from dlrun.checkpoint import DamagedCheckpoint
 from dlrun.config import Config
 from dlrun.console import print_metrics
@@ -41,9 +42,8 @@ def announce(
 ) -> None:
     """What is about to be trained, on what, where, and into which folder."""
     sizes = " + ".join(f"{len(part):,} {name}" for name, part in parts.items())
-    parameters = sum(p.numel() for p in model.parameters())
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    print(f"model   {config.model['name']}, {parameters:,} parameters")
+    print(f"model   {config.model['name']}, {size(model)}")
     print(f"data    {config.data['name']}, {sizes} examples")
     print(f"device  {devices.label(device)}, {config.device.precision}{threads}")
     print(f"folder  {path}", flush=True)

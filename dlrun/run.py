@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from dlrun import build, finish, folder
+from dlrun import build, finish, folder, transfer
 from dlrun.config import Config
 from dlrun.console import Console
 from dlrun.engine import device as devices
@@ -45,7 +45,8 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         model = devices.place(build.model(config, spec), device, config.device.channels_last)
         build.check_fit(config, model, train, val)
         task = build.task(config, spec)
-        state = build.state(config, model, device, train.num_batches, task.mode)
+        transferred = transfer.prepare(config, model, spec, train.example(), resumes=resume is not None)
+        state = build.state(config, model, device, train.num_batches, task.mode, transferred)
         autocast = devices.autocast(config.device.precision, device)
 
         home = RunFolder(resume or make_folder(config))

@@ -49,7 +49,8 @@ def _is_folder(word: str) -> bool:
 
 
 def _show_model(checked: config.Config, words: list[str]) -> None:
-    from dlrun import build
+    from dlrun import build, transfer
+    from dlrun.blocks import blocks, size
 
     dataset = build.data(checked)
     about = _graphs(dataset) if dataset.spec.kind == "graph" else []
@@ -75,7 +76,12 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     print(f"task    {type(task).__name__}: watches val/{task.watch}, {best} is best\n")
     title, columns = f"layers, of one {seen.kind} input {_size(shape)}", ("layer", "type", "output shape", "parameters")
     print_table(title, columns, _layer_rows(calls, layers), right=("output shape", "parameters"))
-    print(f"\nsize    {_parameters(model)}, {_memory(model)}")
+    found = blocks(model, inputs)
+    print(f"\nblocks  {', '.join(block.name for block in found)}: the last is the head")
+    freezing = transfer.freezing(checked, model, found)
+    if freezing is not None:
+        freezing.apply(model, epoch=0)
+    print(f"size    {size(model)}, {_memory(model)}")
     if seen.kind != "graph":  # torch counts a sparse product as if its zeros were multiplied too
         flops //= BATCH_SIZE
         print(f"cost    {flops // 2:,} multiply-adds ({flops:,} FLOPs) of one example, in products and convolutions")
@@ -236,12 +242,6 @@ def _keys(values: dict[str, Any], wanted: Any) -> str:
 def _shorten(names: tuple[str, ...]) -> str:
     rest = len(names) - MOST_CLASSES
     return ", ".join(names[:MOST_CLASSES]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _parameters(model: "nn.Module") -> str:
-    parameters = list(model.parameters())
-    total, learning = sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
-    return f"{total:,} parameters" + (f", {learning:,} of them learn" if learning < total else "")
 
 
 def _memory(model: "nn.Module") -> str:

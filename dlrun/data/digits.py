@@ -12,7 +12,7 @@ class Digits:
     """1797 handwritten digits of 43 writers, 8x8 with 17 grey levels, enlarged to `image_size`.
 
     A black margin is part of that size, as in MNIST: strokes that touch the border would be
-    lost to convolutions without padding.
+    lost to convolutions without padding. `classes` are the digits to tell apart.
 
     Source: Alpaydin and Kaynak 1998, test part of UCI's Optical Recognition of Handwritten Digits; scikit-learn.
     """
@@ -26,13 +26,16 @@ class Digits:
         *,
         image_size: PositiveInt = 28,
         margin: NonNegativeInt = 4,
+        classes: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
         val_fraction: ProperFraction = 0.1,
         test_fraction: ProperFraction = 0.2,
         split_seed: Seed = 42,
     ):
         if 2 * margin >= image_size:
             raise ValueError(f"margin {margin} on both sides leaves nothing of image_size {image_size}")
-        self.image_size, self.margin = image_size, margin
+        if len(set(classes)) != len(classes) or len(classes) < 2 or max(classes) > 9:
+            raise ValueError(f"classes must be at least two different digits, found {list(classes)}")
+        self.image_size, self.margin, self.classes = image_size, margin, classes
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
 
     @property
@@ -42,8 +45,8 @@ class Digits:
             target="class",
             in_channels=1,
             image_size=(self.image_size, self.image_size),
-            out_features=10,
-            class_names=tuple("0123456789"),
+            out_features=len(self.classes),
+            class_names=tuple(map(str, self.classes)),
             mean=(0.156,),
             std=(0.278,),
         )
@@ -56,5 +59,7 @@ class Digits:
         inner = self.image_size - 2 * self.margin
         images = torch.nn.functional.interpolate(images, (inner, inner), mode="bilinear", antialias=True)
         images = torch.nn.functional.pad(images, [self.margin] * 4)
-        whole = TensorPart((images.round().clamp(0, 255).byte(),), torch.as_tensor(labels, dtype=torch.int64))
+        is_class = torch.as_tensor(labels)[:, None] == torch.tensor(self.classes)  # (N, classes)
+        chosen = is_class.any(dim=1)
+        whole = TensorPart((images.round().clamp(0, 255).byte()[chosen],), is_class[chosen].int().argmax(dim=1))
         return split_off(whole, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)

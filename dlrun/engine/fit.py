@@ -71,7 +71,7 @@ def fit(
     optimizer, scaler = state.optimizer, state.scaler
     guard = FiniteGuard(optimizer, next(state.model.parameters()).device, scaler.is_enabled())
     while state.epoch < options.epochs and not _is_exhausted(state, options):
-        model, started, first = state.model.train(), time.perf_counter(), state.batch
+        model, started, first = state.training_model(), time.perf_counter(), state.batch
         for batch in train.batches(state.epoch, state.batch):
             with autocast:
                 output = model(*batch.inputs)

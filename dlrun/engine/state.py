@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dlrun.engine.freezing import Freezing
+
 
 @dataclass
 class State:
@@ -20,6 +22,7 @@ class State:
     - `scaler`: the gradient scaler of fp16; disabled, it changes nothing.
     - `scheduler`, `warmup`: learning-rate schedules, or None.
     - `ema`: the running average of the weights, or None.
+    - `freezing`: what of the model does not learn, or None.
     - `epoch`: finished epochs; `batch`: batches done in the current one; `step`: optimizer steps in all.
     - `lr`: the learning rate of the last step.
     - `sums`: running sums of the current epoch, on the device.
@@ -33,6 +36,7 @@ class State:
     scheduler: Any = None
     warmup: Any = None
     ema: AveragedModel | None = None
+    freezing: Freezing | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -46,6 +50,13 @@ class State:
     def eval_model(self) -> nn.Module:
         """The weights that are evaluated and kept: the average where there is one."""
         return self.ema.module if self.ema is not None else self.model
+
+    def training_model(self) -> nn.Module:
+        """The model as it is trained in the current epoch."""
+        self.model.train()
+        if self.freezing is not None:
+            self.freezing.apply(self.model, self.epoch)
+        return self.model
 
     def to_tree(self) -> dict[str, Any]:
         """Plain containers, numbers and tensors, random generators included."""

@@ -1,19 +1,17 @@
-"""Any image classifier of torchvision, from AlexNet to ViT, with or without ImageNet weights.
+"""Any image classifier of torchvision, from AlexNet to ViT.
 
 The papers: https://docs.pytorch.org/vision/stable/models.html. torchvision is imported when a model
 is made, so that nothing else of dlrun pays for it.
 
-Departures: the first convolution takes any number of channels; a head of another size replaces
-ImageNet's; the auxiliary outputs of GoogLeNet and Inception v3 are off, so that every network
-returns one tensor. With ImageNet weights the images are still normalised by their own data's mean
-and standard deviation, not by ImageNet's.
+Departures: the first convolution takes any number of channels; the auxiliary outputs of GoogLeNet
+and Inception v3 are off, so that every network returns one tensor. With ImageNet weights (`init.from`)
+the images are still normalised by their own data's mean and standard deviation.
 
 Letters: B examples, C channels, H, W pixels, K outputs (`out_features`).
 """
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,11 +24,11 @@ FIXED_IMAGE_SIZE = ("vit_", "maxvit_")
 class TorchvisionClassifier(nn.Module):
     """The network `arch` of torchvision, fitted to the channels, size and classes of the data.
 
-    `pretrained` starts from ImageNet weights (downloaded once); `resize` first scales the images
-    to that many pixels a side, which networks made for photographs need on small images.
+    `resize` first scales the images to that many pixels a side, which networks made for photographs
+    need on small images.
 
-    **Raises:** `ValueError` if torchvision has no such classifier, if the images do not have the
-    size it needs, or if the weights cannot be had.
+    **Raises:** `ValueError` if torchvision has no such classifier, or if the images do not have the
+    size it needs.
     """
 
     accepts: tuple = ("image",)
@@ -39,7 +37,6 @@ class TorchvisionClassifier(nn.Module):
         self,
         *,
         arch: str = "resnet18",
-        pretrained: bool = False,
         resize: PositiveInt | None = None,
         in_channels: PositiveInt,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
@@ -50,12 +47,8 @@ class TorchvisionClassifier(nn.Module):
         height, width = (side, side) if isinstance(side, int) else side
         self.size = (height, width)
         self.resize = resize
-        if pretrained:
-            self.net = _build(arch, self.size, weights="DEFAULT")
-            _replace_head(self.net, out_features)
-        else:
-            self.net = _build(arch, self.size, weights=None, num_classes=out_features)
-        _replace_first_convolution(self.net, in_channels, keep_weights=pretrained)
+        self.net = _build(arch, self.size, out_features)
+        _replace_first_convolution(self.net, in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.resize is not None:
@@ -63,7 +56,7 @@ class TorchvisionClassifier(nn.Module):
         return self.net(x)  # (B, K)
 
 
-def _build(arch: str, size: tuple[int, int], *, weights: str | None, **options: Any) -> nn.Module:
+def _build(arch: str, size: tuple[int, int], out_features: int) -> nn.Module:
     import torchvision
 
     names = torchvision.models.list_models(module=torchvision.models)
@@ -73,19 +66,13 @@ def _build(arch: str, size: tuple[int, int], *, weights: str | None, **options: 
             f"({len(names)} names, such as resnet18, mobilenet_v2, vit_b_16; "
             "all: https://docs.pytorch.org/vision/stable/models.html#classification)"
         )
-    known = torchvision.models.get_model_weights(arch)["DEFAULT"]
-    _check_size(arch, size, known.meta["min_size"])
+    _check_size(arch, size, torchvision.models.get_model_weights(arch)["DEFAULT"].meta["min_size"])
+    options: dict[str, Any] = {"num_classes": out_features}
     if arch in AUXILIARY_HEADS:
-        options["init_weights"] = weights is None
+        options["init_weights"] = True
     if arch.startswith("vit_"):
         options["image_size"] = size[0]
-    try:
-        net: Any = torchvision.models.get_model(arch, weights=weights, **options)
-    except OSError as error:
-        raise ValueError(
-            f"the weights of {arch} could not be downloaded ({error}); set model.pretrained=false, "
-            f"or put the file {known.url} into {torch.hub.get_dir()}/checkpoints"
-        ) from error
+    net: Any = torchvision.models.get_model(arch, weights=None, **options)
     for head in AUXILIARY_HEADS.get(arch, ()):
         net.aux_logits = False
         setattr(net, head, None)
@@ -101,32 +88,10 @@ def _check_size(arch: str, size: tuple[int, int], smallest: tuple[int, int]) -> 
         )
 
 
-def _replace_first_convolution(net: Any, in_channels: int, *, keep_weights: bool) -> None:
-    """Lets the first convolution take `in_channels`.
-
-    Kept weights are summed over RGB and shared out, so that an image whose channels are all equal
-    gives the same output as its RGB version.
-    """
+def _replace_first_convolution(net: Any, in_channels: int) -> None:
     conv = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
     if in_channels == conv.in_channels:
         return
-    grey = conv.weight.detach().sum(dim=1, keepdim=True)
     conv.in_channels = in_channels
-    conv.weight = nn.Parameter(grey.repeat(1, in_channels, 1, 1) / in_channels)  # (out, 3, k, k) -> (out, C, k, k)
-    if not keep_weights:
-        conv.reset_parameters()
-    if hasattr(net, "transform_input"):
-        net.transform_input = False  # GoogLeNet and Inception v3: it reads the channels as R, G and B
-
-
-def _replace_head(net: nn.Module, out_features: int) -> None:
-    """Gives the last layer `out_features` outputs; it is kept if it has that many already."""
-    head = [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    if out_features == head.weight.shape[0]:
-        return
-    # SqueezeNet's head is a 1x1 convolution.
-    setattr(head, "out_features" if isinstance(head, nn.Linear) else "out_channels", out_features)
-    head.weight = nn.Parameter(torch.empty(out_features, *head.weight.shape[1:]))
-    if head.bias is not None:
-        head.bias = nn.Parameter(torch.empty(out_features))
-    head.reset_parameters()
+    conv.weight = nn.Parameter(conv.weight.new_empty(conv.out_channels, in_channels, *conv.kernel_size))
+    conv.reset_parameters()

@@ -92,12 +92,6 @@ def test_layers_that_are_not_called_and_parameters_outside_of_layers():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_frozen_parameters_are_told_apart():
-    layer = nn.Linear(2, 3)
-    layer.bias.requires_grad_(False)
-    assert show._parameters(layer) == "9 parameters, 6 of them learn"
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [

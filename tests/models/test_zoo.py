@@ -1,14 +1,8 @@
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 
-from dlrun.models import zoo
 from dlrun.models.zoo import TorchvisionClassifier
-
-MODELS_API = torchvision.models._api
 
 
 @pytest.mark.parametrize(
@@ -62,43 +56,3 @@ def test_vit_is_built_for_its_size():
 def test_an_unknown_arch_names_the_nearest_and_where_to_look():
     with pytest.raises(ValueError, match=r"'resnet8'.*did you mean resnet18\?.*docs.pytorch.org"):
         TorchvisionClassifier(arch="resnet8", in_channels=3, image_size=32, out_features=2)
-
-
-@pytest.mark.parametrize("arch", ["resnet18", "squeezenet1_0", "googlenet"])
-def test_pretrained_weights_are_kept_but_for_the_new_head(arch, monkeypatch):
-    torch.manual_seed(0)
-    options = {"init_weights": False} if arch == "googlenet" else {}
-    weights = torchvision.models.get_model(arch, weights=None, **options).state_dict()
-    monkeypatch.setattr(MODELS_API, "load_state_dict_from_url", lambda *_, **__: copy.deepcopy(weights))
-
-    rgb = TorchvisionClassifier(arch=arch, pretrained=True, in_channels=3, image_size=32, out_features=1000)
-    same = {name: value for name, value in rgb.net.state_dict().items() if torch.equal(value, weights[name])}
-    assert same.keys() == rgb.net.state_dict().keys()
-
-    grey = TorchvisionClassifier(arch=arch, pretrained=True, in_channels=1, image_size=32, out_features=5)
-    changed = [name for name, value in grey.net.state_dict().items() if value.shape != weights[name].shape]
-    first, *head = changed
-    torch.testing.assert_close(grey.net.state_dict()[first], weights[first].sum(1, keepdim=True))
-    assert [weights[name].shape[0] for name in head] == [1000, 1000]
-    assert grey.eval()(torch.rand(2, 1, 32, 32)).shape == (2, 5)
-
-
-@pytest.mark.parametrize("in_channels", [1, 2, 5])
-def test_equal_channels_give_a_pretrained_network_the_same_output_as_rgb(in_channels):
-    torch.manual_seed(0)
-    rgb = torchvision.models.get_model("squeezenet1_1", weights=None, num_classes=4).eval()
-    other = copy.deepcopy(rgb)
-    zoo._replace_first_convolution(other, in_channels, keep_weights=True)
-    x = torch.rand(2, 1, 32, 32)
-    with torch.inference_mode():
-        got, expected = other(x.repeat(1, in_channels, 1, 1)), rgb(x.repeat(1, 3, 1, 1))
-    torch.testing.assert_close(got, expected)
-
-
-def test_weights_that_cannot_be_downloaded_end_in_one_line(monkeypatch):
-    def offline(*_, **__):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(MODELS_API, "load_state_dict_from_url", offline)
-    with pytest.raises(ValueError, match=r"weights of resnet18.*no route to host.*resnet18-.*\.pth into"):
-        TorchvisionClassifier(pretrained=True, in_channels=3, image_size=32, out_features=2)
