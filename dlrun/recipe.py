@@ -25,13 +25,17 @@ def write(home: pathlib.Path, name: str, run_config: dict[str, Any], about: str)
 
 
 def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    """What of `values` is not as in `usual`, which may have its sequences as tuples."""
+    """What of `values` is not as in `usual`; either may have its sequences as lists or tuples."""
     changed = {}
     for key, value in values.items():
         other = usual.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
             if inner := _changed(value, other):
                 changed[key] = inner
-        elif value != (list(other) if isinstance(other, tuple) else other):
+        elif _listed(value) != _listed(other):
             changed[key] = value
     return changed
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
