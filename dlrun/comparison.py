@@ -142,6 +142,31 @@ def direction(metric: str, rows: Sequence[Row]) -> str:
     return "min" if LOWER_IS_BETTER & set(name.split("_")) else "max"
 
 
+def measured_each_epoch(metric: str, rows: Sequence[Row]) -> str | None:
+    """`metric`, or the same one of another part, whichever the rows have by epoch; None if they have none."""
+    name = metric.partition("/")[2]
+    choices = (metric, f"val/{name}", f"train/{name}")
+    return next((choice for choice in choices if any(_points(row, choice) for row in rows)), None)
+
+
+def add_first_epoch(rows: Sequence[Row], metric: str, value: float, mode: str) -> str:
+    """Gives each row that came to `value` the epoch in which it did, as a metric; the name of it.
+
+    **Raises:** `UserError` if no epoch has measured `metric`.
+    """
+    measured = measured_each_epoch(metric, rows)
+    if measured is None:
+        raise UserError(f"report: --reach {value:g}: no epoch has measured {metric}")
+    name = f"epochs to {measured} {'>=' if mode == 'max' else '<='} {value:g}"
+    for row in rows:
+        good = [
+            e for e, found in _points(row, measured).items() if (found >= value if mode == "max" else found <= value)
+        ]
+        if good:
+            row.metrics[name] = int(min(good))
+    return name
+
+
 def _read(path: pathlib.Path) -> Row:
     try:
         run = runs.open_run(path)

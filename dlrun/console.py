@@ -121,7 +121,9 @@ def print_metrics(title: str, metrics: dict[str, float]) -> None:
 
 
 def number(value: float) -> str:
-    """Four digits that say something: 0.9749, 0.001234, 2861, 1.2e-08."""
+    """Four digits that say something: 0.9749, 0.001234, 2861, 1.2e-08; a count as it is: 12."""
+    if isinstance(value, int):
+        return str(value)
     if value == 0 or 0.01 <= abs(value) < 100:
         return f"{value:.4f}"
     return f"{value:.4g}"

@@ -15,7 +15,7 @@ from dlrun.comparison import Group, Row
 from dlrun.console import number
 from dlrun.errors import UserError
 
-USAGE = "dlrun report FOLDER... [--metric PART/NAME] [--output FOLDER]"
+USAGE = "dlrun report FOLDER... [--metric PART/NAME] [--reach VALUE] [--output FOLDER]"
 MOST_CURVES = 30
 RIGHT = ("best epoch", "epochs", "seconds", "n")
 
@@ -27,14 +27,19 @@ def main(words: list[str]) -> int:
     arguments.add_argument(
         "--metric", metavar="PART/NAME", help="what to sort by and draw; default: what the runs watched"
     )
+    arguments.add_argument("--reach", type=float, metavar="VALUE", help="also the first epoch that is as good as this")
     arguments.add_argument("--output", metavar="FOLDER", help="where the files go; default: the folder of the runs")
     given = arguments.parse_intermixed_args(words)
-    report(given.folders, given.metric, given.output)
+    report(given.folders, given.metric, given.output, given.reach)
     return 0
 
 
-def report(folders: list[str], metric: str | None = None, output: str | None = None) -> None:
+def report(
+    folders: list[str], metric: str | None = None, output: str | None = None, reach: float | None = None
+) -> None:
     """Compares all runs in `folders`: tables on stdout; CSV, Markdown, HTML and pictures in `output`.
+
+    `reach` adds the first epoch in which the metric was that good.
 
     **Raises:** `UserError` if there are no runs, none has the metric, or the files cannot be written.
     """
@@ -52,6 +57,8 @@ def report(folders: list[str], metric: str | None = None, output: str | None = N
 
     keys = comparison.differing(rows)
     shown = _related(metric, rows)
+    if reach is not None:
+        shown.append(comparison.add_first_epoch(rows, metric, reach, mode))
     single = _single_table(rows, keys, shown)
     over_seeds = _group_table(groups, [key for key in keys if key != "seed"], shown)
     order = f"{'highest' if mode == 'max' else 'lowest'} {metric} first"
@@ -152,15 +159,19 @@ def _group_table(groups: list[Group], keys: list[str], metrics: list[str]) -> tu
     for group in groups:
         num_done = sum(row.state == "done" for row in group.rows)
         of_all = "" if num_done == len(group.rows) else f" of {len(group.rows)}"
-        numbers = [_with_deviation(group.mean(metric), group.std(metric)) for metric in metrics]
+        numbers = [_with_deviation(group, metric) for metric in metrics]
         body.append([*(group.keys.get(key, "") for key in keys), *numbers, f"{num_done}{of_all}"])
     return [*keys, *metrics, "n"], body
 
 
-def _with_deviation(mean: float | None, std: float | None) -> str:
+def _with_deviation(group: Group, metric: str) -> str:
+    """Mean ± deviation; of how many runs, if others that are done do not have the metric."""
+    mean, std = group.mean(metric), group.std(metric)
     if mean is None:
         return ""
-    return number(mean) if std is None else f"{number(mean)} ± {number(std)}"
+    num_done, num_measured = sum(row.state == "done" for row in group.rows), len(group.values(metric))
+    of_all = f" ({num_measured} of {num_done})" if num_measured < num_done else ""
+    return (number(mean) if std is None else f"{number(mean)} ± {number(std)}") + of_all
 
 
 def _csv(rows: list[Row], keys: list[str]) -> str:
@@ -177,9 +188,7 @@ def _csv(rows: list[Row], keys: list[str]) -> str:
 
 def _picture(groups: list[Group], metric: str, rows: list[Row]) -> tuple[bytes | None, list[str]]:
     """The curves as PNG, and what should be said about them."""
-    name = metric.partition("/")[2]
-    choices = (metric, f"val/{name}", f"train/{name}")
-    drawn = next((choice for choice in choices if any(group.curve(choice) for group in groups)), None)
+    drawn = comparison.measured_each_epoch(metric, rows)
     if drawn is None:
         return None, [f"no picture: no epoch has measured {metric}"]
 

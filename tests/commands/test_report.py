@@ -277,3 +277,30 @@ def test_the_picture_follows_from_the_number_of_keys(tmp_path, sweep, axes):
     assert page.count("<table>") == 2
     assert page.count("data:image/png;base64,") == (1 if axes == "none" else 2)
     assert "http" not in page
+
+
+def test_the_first_epoch_that_is_as_good_as_asked(tmp_path, capsys):
+    curves = {
+        ("mlp", 0): (0.2, 0.5, 0.9, 0.8),
+        ("mlp", 1): (0.2, 0.3, 0.4, 0.95),
+        ("cnn", 0): (0.9, 0.91),
+        ("cnn", 1): (0.1, 0.2),
+    }
+    for number, ((model, seed), values) in enumerate(curves.items()):
+        write_run(tmp_path / f"s/{number}", f"model={model}", f"seed={seed}", values=values)
+    assert cli.main(["report", "s", "--reach", "0.9"]) == 0
+    rows = read_csv(tmp_path / "s")
+    column = "epochs to val/accuracy >= 0.9"
+    assert {(row["model"], row["seed"]): row[column] for row in rows} == {
+        ("mlp", "0"): "3", ("mlp", "1"): "4", ("cnn", "0"): "1", ("cnn", "1"): "",
+    }  # fmt: skip
+    _, *groups = table(capsys.readouterr().out, "over seeds")
+    assert " ".join(groups[0]).endswith("3.5000 ± 0.7071 2")
+    assert " ".join(groups[1]).endswith("(1 of 2) 2")
+
+
+def test_a_loss_is_reached_from_above_and_one_that_was_never_measured_is_refused(tmp_path, capsys):
+    write_run(tmp_path / "s/0", values=(3.0, 2.0, 1.0), metric="loss", mode="min")
+    assert cli.main(["report", "s", "--reach", "2"]) == 0
+    assert read_csv(tmp_path / "s")[0]["epochs to val/loss <= 2"] == "2"
+    assert cli.main(["report", "s", "--reach", "2", "--metric", "test/nothing"]) == 2
