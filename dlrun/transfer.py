@@ -34,6 +34,10 @@ def prepare(config: Config, model: nn.Module, spec: DataSpec, inputs: tuple[Tens
     if source is None and config.freeze is None and config.trainer.body_lr_scale == 1:
         return Transfer()
     found = blocks(model, inputs)
+    if not found:
+        raise UserError(
+            f"model={config.model['name']}: nothing in it learns; remove init.from, freeze and body_lr_scale"
+        )
     if source is not None and not resumes:
         try:
             rows = start_from(source, model, found[-1], spec, config.model["name"])

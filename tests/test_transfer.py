@@ -181,6 +181,7 @@ def trained(tmp_path_factory):
         run("model=cnn", "trainer.epochs=1", "folder=grey")
     (home / "weights.pth").write_bytes(b"\x80\x04.")
     (home / "torn.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    save_file({}, home / "nothing.safetensors")
     (home / "empty").mkdir()
     return home
 
@@ -201,6 +202,7 @@ def trained(tmp_path_factory):
         (["init.from=empty"], "init.from=empty: is not the folder of a run that has weights"),
         (["init.from=weights.pth"], "init.from=weights.pth: may be a pickle"),
         (["init.from=torn.safetensors"], "init.from=torn.safetensors: is not a safetensors file"),
+        (["init.from=nothing.safetensors"], "init.from=nothing.safetensors: holds no weights"),
         (["init.from=ResNet8_Weights.DEFAULT"], "torchvision has no ResNet8_Weights; did you mean ResNet"),
         (["init.from=ResNet18_Weights.V9"], "torchvision's ResNet18_Weights has IMAGENET1K_V1, DEFAULT; found 'V9'"),
         (["model=mlp", "init.from=grey"], "init.from=grey: trained as model=cnn, another architecture: it has convs.0"),
