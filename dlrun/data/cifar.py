@@ -8,8 +8,8 @@ import torch
 from dlrun.data import download
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import DataSpec
-from dlrun.data.splits import split_off
-from dlrun.schema import ProperFraction, Seed
+from dlrun.data.splits import some, split_off
+from dlrun.schema import PositiveInt, ProperFraction, Seed
 
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/", "https://dataset.bj.bcebos.com/cifar/")
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -42,11 +42,12 @@ class CIFAR10:
         *,
         root: str | None = None,
         val_fraction: ProperFraction = 0.05,
+        num_train: PositiveInt | None = None,
         split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
     ):
         self.root = download.data_root(root)
-        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.val_fraction, self.num_train, self.split_seed = val_fraction, num_train, split_seed
         self.mirrors = mirrors or MIRRORS
 
     @property
@@ -57,7 +58,7 @@ class CIFAR10:
         from torchvision.datasets import CIFAR10 as Reader
 
         _provide("cifar10", Reader, self.root, self.mirrors)
-        return _read(Reader, self.root, self.val_fraction, self.split_seed)
+        return _read(Reader, self.root, self.val_fraction, self.num_train, self.split_seed)
 
 
 class CIFAR100:
@@ -75,11 +76,12 @@ class CIFAR100:
         *,
         root: str | None = None,
         val_fraction: ProperFraction = 0.05,
+        num_train: PositiveInt | None = None,
         split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
     ):
         self.root = download.data_root(root)
-        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.val_fraction, self.num_train, self.split_seed = val_fraction, num_train, split_seed
         self.mirrors = mirrors or MIRRORS
 
     @property
@@ -90,7 +92,7 @@ class CIFAR100:
         from torchvision.datasets import CIFAR100 as Reader
 
         _provide("cifar100", Reader, self.root, self.mirrors)
-        return _read(Reader, self.root, self.val_fraction, self.split_seed)
+        return _read(Reader, self.root, self.val_fraction, self.num_train, self.split_seed)
 
 
 def _spec(class_names: tuple[str, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> DataSpec:
@@ -116,7 +118,7 @@ def _provide(dataset: str, reader: Any, root: Path, mirrors: tuple[str, ...]) ->
     download.untar(root / reader.filename, root)
 
 
-def _read(reader: Any, root: Path, val_fraction: float, split_seed: int) -> dict[str, Part]:
+def _read(reader: Any, root: Path, val_fraction: float, num_train: int | None, split_seed: int) -> dict[str, Part]:
     # The files are pickles: torchvision opens them only with the md5 of the published ones.
     train, test = (
         TensorPart(
@@ -125,4 +127,5 @@ def _read(reader: Any, root: Path, val_fraction: float, split_seed: int) -> dict
         )
         for data in (reader(root, train=True), reader(root, train=False))
     )
-    return split_off(train, val_fraction=val_fraction, test_fraction=0, seed=split_seed) | {"test": test}
+    parts = split_off(train, val_fraction=val_fraction, test_fraction=0, seed=split_seed) | {"test": test}
+    return parts if num_train is None else parts | {"train": some(parts["train"], num_train, split_seed)}

@@ -7,8 +7,8 @@ from typing import Any
 from dlrun.data import download
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import DataSpec
-from dlrun.data.splits import split_off
-from dlrun.schema import ProperFraction, Seed
+from dlrun.data.splits import some, split_off
+from dlrun.schema import PositiveInt, ProperFraction, Seed
 
 # torchvision's own lists hold addresses that are gone or plain http.
 MNIST_MIRRORS = (
@@ -41,11 +41,12 @@ class MNIST:
         *,
         root: str | None = None,
         val_fraction: ProperFraction = 0.05,
+        num_train: PositiveInt | None = None,
         split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
     ):
         self.root = download.data_root(root)
-        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.val_fraction, self.num_train, self.split_seed = val_fraction, num_train, split_seed
         self.mirrors = mirrors or MNIST_MIRRORS
 
     @property
@@ -56,7 +57,7 @@ class MNIST:
         from torchvision.datasets import MNIST as Reader
 
         _provide("mnist", Reader, self.root, self.mirrors)
-        return _read(Reader, self.root, self.val_fraction, self.split_seed)
+        return _read(Reader, self.root, self.val_fraction, self.num_train, self.split_seed)
 
 
 class FashionMNIST:
@@ -74,11 +75,12 @@ class FashionMNIST:
         *,
         root: str | None = None,
         val_fraction: ProperFraction = 0.05,
+        num_train: PositiveInt | None = None,
         split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
     ):
         self.root = download.data_root(root)
-        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.val_fraction, self.num_train, self.split_seed = val_fraction, num_train, split_seed
         self.mirrors = mirrors or FASHION_MIRRORS
 
     @property
@@ -89,7 +91,7 @@ class FashionMNIST:
         from torchvision.datasets import FashionMNIST as Reader
 
         _provide("fashion_mnist", Reader, self.root, self.mirrors)
-        return _read(Reader, self.root, self.val_fraction, self.split_seed)
+        return _read(Reader, self.root, self.val_fraction, self.num_train, self.split_seed)
 
 
 def _spec(class_names: tuple[str, ...], mean: float, std: float) -> DataSpec:
@@ -127,9 +129,10 @@ def _is_whole(path: Path) -> bool:
     return dimensions > 0 and path.stat().st_size == 4 + 4 * dimensions + math.prod(sizes)
 
 
-def _read(reader: Any, root: Path, val_fraction: float, split_seed: int) -> dict[str, Part]:
+def _read(reader: Any, root: Path, val_fraction: float, num_train: int | None, split_seed: int) -> dict[str, Part]:
     train, test = (
         TensorPart((data.data.unsqueeze(1),), data.targets)
         for data in (reader(root, train=True), reader(root, train=False))
     )
-    return split_off(train, val_fraction=val_fraction, test_fraction=0, seed=split_seed) | {"test": test}
+    parts = split_off(train, val_fraction=val_fraction, test_fraction=0, seed=split_seed) | {"test": test}
+    return parts if num_train is None else parts | {"train": some(parts["train"], num_train, split_seed)}

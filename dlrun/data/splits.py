@@ -40,6 +40,13 @@ def split_off(part: Part, *, val_fraction: float, test_fraction: float, seed: in
     return parts
 
 
+def some(part: Part, num: int, seed: int) -> Part:
+    """`num` samples of `part`, drawn by `seed`, of each class its share. **Raises:** `UserError` if it has fewer."""
+    if num > len(part):
+        raise UserError(f"data.num_train: {num} are more than the {len(part)} samples there are to train on")
+    return part if num == len(part) else split(part, num / len(part), seed)[1]
+
+
 def _split_values(part: Part, fraction: float, seed: int) -> tuple[Part, Part]:
     """(The rest, the split-off samples), both in their original order."""
     order = np.random.RandomState(seed % 2**32).permutation(len(part))

@@ -58,6 +58,20 @@ def test_downloads_once_and_reads(served, tmp_path, data, reader, name):
     assert idx(images.squeeze(1)) == small_files()["t10k-images-idx3-ubyte"]
 
 
+def test_trains_on_as_many_of_each_class_as_asked(tmp_path):
+    folder = tmp_path / "MNIST/raw"
+    folder.mkdir(parents=True)
+    for name, content in small_files().items():
+        (folder / name).write_bytes(content)
+    parts = MNIST(root=str(tmp_path), val_fraction=0.25, num_train=20).load()
+    assert torch.bincount(parts["train"].target).tolist() == [2] * 10
+    whole = MNIST(root=str(tmp_path), val_fraction=0.25, num_train=30).load()
+    for name in ("val", "test"):
+        assert torch.equal(parts[name].inputs[0], whole[name].inputs[0])
+    with pytest.raises(UserError, match="num_train: 31 are more than the 30 samples"):
+        MNIST(root=str(tmp_path), val_fraction=0.25, num_train=31).load()
+
+
 def test_unpacked_files_are_read_without_any_write(tmp_path, monkeypatch):
     monkeypatch.setenv("DLRUN_OFFLINE", "1")
     raw = tmp_path / "MNIST" / "raw"
