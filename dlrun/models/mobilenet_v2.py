@@ -9,16 +9,21 @@ convolution takes any number of channels; on small images the first strides of 2
 Letters: B examples, C channels, H, W pixels, K outputs (`out_features`).
 """
 
+from torch import nn
 from torchvision.models import mobilenetv2
+from torchvision.ops import Conv2dNormActivation
 
 from dlrun.models.small_images import fit_to_size, take_channels
 from dlrun.schema import PositiveFloat, PositiveInt, ProperFraction
 
 
 class MobileNetV2(mobilenetv2.MobileNetV2):
-    """17 inverted residuals between two convolutions, the mean over pixels, dropout and a linear layer.
+    """Inverted residuals between two convolutions, the mean over pixels, dropout and a linear layer.
 
-    (B, C, H, W) -> (B, K). `width_mult` scales the channels of every layer.
+    (B, C, H, W) -> (B, K). A row of `blocks` is expansion, channels, number of blocks, stride of the first of them;
+    without it they are the 17 of the paper (table 2).
+    `width_mult` scales the channels of every layer; the last convolution has `last_channels`, by default 1280 or, of
+    a wider net, more.
     """
 
     accepts: tuple = ("image",)
@@ -28,10 +33,19 @@ class MobileNetV2(mobilenetv2.MobileNetV2):
         *,
         in_channels: PositiveInt,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+        blocks: tuple[tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt], ...] | None = None,
+        last_channels: PositiveInt | None = None,
         width_mult: PositiveFloat = 1.0,
         dropout: ProperFraction = 0.2,
         out_features: PositiveInt,
     ):
-        super().__init__(num_classes=out_features, width_mult=width_mult, dropout=dropout)
+        rows = None if blocks is None else [list(row) for row in blocks]
+        super().__init__(out_features, width_mult, inverted_residual_setting=rows, dropout=dropout)
+        if last_channels is not None:
+            channels = [module for module in self.modules() if isinstance(module, nn.Conv2d)][-1].in_channels
+            last = Conv2dNormActivation(channels, last_channels, kernel_size=1, activation_layer=nn.ReLU6)
+            nn.init.kaiming_normal_(last.get_parameter("0.weight"), mode="fan_out")
+            self.features[-1] = last
+            self.classifier[-1] = nn.Linear(last_channels, out_features)
         take_channels(self, in_channels)
         fit_to_size(self, image_size)

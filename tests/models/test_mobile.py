@@ -31,6 +31,14 @@ def test_mobilenet_v2_is_torchvisions(width_mult):
     assert [(n, p.shape) for n, p in ours.named_parameters()] == [(n, p.shape) for n, p in theirs.named_parameters()]
 
 
+def test_a_smaller_mobilenet_v2_has_the_blocks_it_is_told():
+    blocks = ((1, 16, 1, 1), (3, 32, 2, 2))
+    net = MobileNetV2(in_channels=1, image_size=28, out_features=10, blocks=blocks, last_channels=96, width_mult=0.5)
+    inside = [(block.conv[0][0].out_channels, block.out_channels, block.stride) for block in list(net.features)[1:-1]]
+    assert inside == [(16, 8, 1), (48 // 2, 16, 2), (48, 16, 1)]
+    assert net.features[-1][0].weight.shape == (96, 16, 1, 1) and net(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
 @pytest.mark.parametrize("phi", range(8))
 def test_efficientnet_is_torchvisions(phi):
     with torch.device("meta"):
