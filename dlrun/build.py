@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dlrun import schedulers
 from dlrun.config import Config
 from dlrun.data import views
-from dlrun.data.loading import Loader, Prepare, TensorLoader, WorkerLoader
+from dlrun.data.loading import Augment, Loader, Prepare, TensorLoader, WorkerLoader
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import FILLED, DataSpec
 from dlrun.engine import device as devices
@@ -189,8 +189,14 @@ def _learns_from_one(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bool
     return True
 
 
-def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: torch.device) -> dict[str, Loader]:
-    """A loader a part; `train` is shuffled by the run's seed.
+def loaders(
+    config: Config,
+    parts: dict[str, Part],
+    prepare: Prepare,
+    device: torch.device,
+    augment: Augment | None = None,
+) -> dict[str, Loader]:
+    """A loader a part; `train` is shuffled by the run's seed, and what it gives to training is changed by `augment`.
 
     **Raises:** `UserError` if a part gives no batch at all.
     """
@@ -215,6 +221,7 @@ def loaders(config: Config, parts: dict[str, Part], prepare: Prepare, device: to
             seed=config.seed,
             drop_last=is_train and trainer.drop_last,
             limit=trainer.limit_batches,
+            augment=augment if is_train else None,
         )
     if made["train"].num_batches == 0:
         examples = len(parts["train"])

@@ -111,10 +111,11 @@ class Sweeper:
 
 @dataclass(frozen=True)
 class Config:
-    """One run. `model`, `data`, `task`, `optimizer` and `scheduler` hold a registered `name` and its keys."""
+    """One run. `model`, `data`, `augment`, `task`, `optimizer`, `scheduler` hold a registered `name` and its keys."""
 
     model: dict[str, Any]
     data: dict[str, Any]
+    augment: dict[str, Any]
     task: dict[str, Any]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]

@@ -184,9 +184,22 @@ SCHEDULERS = Registry(
         "warmup_cosine": "dlrun.schedulers:warmup_cosine",
     },
 )
+AUGMENTS = Registry(
+    "augment",
+    {
+        "none": "dlrun.augment.augmentation:none",
+        "geometric": "dlrun.augment.geometric:Geometric",
+        "colour": "dlrun.augment.colour:Colour",
+        "randaugment": "dlrun.augment.policies:RandAugment",
+        "trivialaugment": "dlrun.augment.policies:TrivialAugment",
+        "erasing": "dlrun.augment.erasing:Erasing",
+        "mixup": "dlrun.augment.mixing:Mixup",
+        "cutmix": "dlrun.augment.mixing:CutMix",
+    },
+)
 
 # The config groups whose `name` picks a registered thing.
-REGISTRIES = {registry.kind: registry for registry in (MODELS, DATA, TASKS, OPTIMIZERS, SCHEDULERS)}
+REGISTRIES = {registry.kind: registry for registry in (MODELS, DATA, AUGMENTS, TASKS, OPTIMIZERS, SCHEDULERS)}
 
 _loaded_plugins: set[str] = set()
 

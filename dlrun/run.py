@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from dlrun import build, finish, folder, transfer
+from dlrun import augmenting, build, finish, folder, transfer
 from dlrun.config import Config
 from dlrun.console import Console
 from dlrun.engine import device as devices
@@ -39,12 +39,13 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         spec, prepare = build.view(config, dataset.spec)
         folder.check_writable(config.folder or config.outputs)
         parts = dataset.load()
-        loaders = build.loaders(config, parts, prepare, device)
+        task = build.task(config, spec)
+        augment = augmenting.prepare(config, dataset.spec, task)
+        loaders = build.loaders(config, parts, prepare, device, augment)
         train, val = loaders["train"], loaders.get("val")
         seed_everything(config.seed)
         model = devices.place(build.model(config, spec), device, config.device.channels_last)
         build.check_fit(config, model, train, val)
-        task = build.task(config, spec)
         transferred = transfer.prepare(config, model, spec, train.example(), resumes=resume is not None)
         state = build.state(config, model, device, train.num_batches, task.mode, transferred)
         autocast = devices.autocast(config.device.precision, device)

@@ -52,6 +52,7 @@ Seed = Annotated[int, Range(low=0, high=2**63 - 1)]
 
 # What an annotation read from source may name; anything else is refused by name.
 VOCABULARY: dict[str, Any] = {
+    "Annotated": Annotated, "Range": Range,
     "int": int, "float": float, "str": str, "bool": bool, "None": None, "tuple": tuple, "list": list, "dict": dict,
     "Any": Any, "Literal": Literal, "PositiveInt": PositiveInt, "NonNegativeInt": NonNegativeInt,
     "PositiveFloat": PositiveFloat, "NonNegativeFloat": NonNegativeFloat, "Fraction": Fraction,

@@ -22,6 +22,7 @@ ALLOWED = {
     "dlrun.optimizers": {"dlrun.schema"},
     "dlrun.schedulers": {"dlrun.schema"},
     "dlrun.data": {"dlrun.data", "dlrun.errors", "dlrun.schema"},
+    "dlrun.augment": {"dlrun.augment", "dlrun.data", "dlrun.schema"},
     "dlrun.tasks": {"dlrun.tasks", "dlrun.data", "dlrun.plots", "dlrun.schema"},
     "dlrun.checkpoint": {"dlrun.errors"},
     "dlrun.config": LEAVES | {"dlrun.data"},

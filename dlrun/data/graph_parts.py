@@ -56,7 +56,7 @@ class WholeGraphLoader(Loader):
         inputs = prepare((*part.graph.inputs(device), part.seeds.to(device)))
         self.batch = Batch(inputs, part.target.to(device), torch.arange(len(part), device=device))
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
         for _ in range(start, self.num_batches):
             yield self.batch
 
@@ -139,7 +139,7 @@ class GraphsLoader(Loader):
         super().__init__(part, prepare, device, **options)
         self.resident = part.to(device)
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
         order = self.order(epoch).to(self.device)
         for batch in range(start, self.num_batches):
             index = order[batch * self.batch_size : (batch + 1) * self.batch_size]

@@ -1,14 +1,16 @@
 """Batches of a part: the order of the samples is a function of (seed, epoch) alone.
 
 Two roads give the same values. `TensorLoader` keeps the whole part on the training device and
-takes a batch by index; `WorkerLoader` reads samples in DataLoader workers. A position in
-training is therefore (epoch, batch), and the number of workers changes nothing.
+takes a batch by index; `WorkerLoader` reads samples in DataLoader workers. Samples are augmented
+on the device, by (seed, epoch, index) alone. A position in training is therefore (epoch, batch),
+and the number of workers changes nothing.
 """
 
 import signal
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,22 +25,33 @@ Prepare = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 class Batch:
     """What a model (`model(*batch.inputs)`) and a task get.
 
-    `target` is (B, ...), `index` (B,) holds the positions of the samples in their part.
+    `target` is (B, ...), `index` (B,) holds the positions of the samples in their part. A sample that is mixed with
+    another has `share` (B,) in 0..1 of the mixture, and `partner` (B, ...) is the target of the other.
     """
 
     inputs: tuple[Tensor, ...]
     target: Tensor
     index: Tensor
+    partner: Tensor | None = None
+    share: Tensor | None = None
 
     def __len__(self) -> int:
         return self.index.shape[0]
+
+
+class Augment(Protocol):
+    """What a loader asks of an augmentation; dlrun/augment/augmentation.py."""
+
+    def partners(self, epoch: int, index: Tensor) -> Tensor | None: ...
+    def __call__(self, raw: Batch, epoch: int, index: Tensor) -> Batch: ...
 
 
 class Loader:
     """Cuts a part into batches; a subclass says where the values come from.
 
     `prepare` turns the raw inputs of a batch into what the model takes (scaling, view).
-    `limit` caps the batches of an epoch. An epoch can start at any batch.
+    `augment` changes the raw samples of an epoch of training. `limit` caps the batches of an epoch. An epoch can
+    start at any batch.
     """
 
     def __init__(
@@ -52,27 +65,41 @@ class Loader:
         seed: int = 0,
         drop_last: bool = False,
         limit: int | None = None,
+        augment: Augment | None = None,
     ):
-        self.part, self.prepare, self.device = part, prepare, device
+        self.part, self.prepare, self.device, self.augment = part, prepare, device, augment
         self.num_examples = len(part)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         batches = len(part) // batch_size if drop_last else -(-len(part) // batch_size)
         self.num_batches = min(batches, limit) if limit is not None else batches
 
-    def order(self, epoch: int) -> Tensor:
-        """The order (N,) of the samples in `epoch`."""
+    def order(self, epoch: int | None) -> Tensor:
+        """The order (N,) of the samples in `epoch`; without one, that of the first."""
         if not self.shuffle:
             return torch.arange(self.num_examples)
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + (epoch or 0)) % 2**63)
         return torch.randperm(self.num_examples, generator=generator)
+
+    def rows(self, epoch: int | None) -> Tensor:
+        """The order (1, N) of the samples in `epoch`; where samples are mixed, the partner of each below it (2, N)."""
+        order = self.order(epoch)
+        partners = None if self.augment is None or epoch is None else self.augment.partners(epoch, order)
+        return order[None] if partners is None else torch.stack([order, partners])
 
     def num_in(self, first: int, last: int) -> int:
         """How many examples the batches `first` up to, and without, `last` of an epoch hold."""
         return min(last * self.batch_size, self.num_examples) - first * self.batch_size
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of `epoch` from position `start` on."""
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from position `start` on; without an epoch, the samples as they are."""
         raise NotImplementedError
+
+    def made(self, raw: Batch, epoch: int | None, index: Tensor) -> Batch:
+        """`raw` as the model takes it; `index` are its samples, on the host."""
+        if self.augment is not None and epoch is not None:
+            raw = self.augment(raw, epoch, index)
+        raw.inputs = self.prepare(raw.inputs)
+        return raw
 
     def example(self) -> tuple[Tensor, ...]:
         """What a model gets for the first sample alone."""
@@ -87,12 +114,15 @@ class TensorLoader(Loader):
         self.inputs = tuple(value.to(device) for value in part.inputs)
         self.target = part.target.to(device)
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        order = self.order(epoch).to(self.device)
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
+        on_host = self.rows(epoch)
+        rows = on_host.to(self.device)
         for batch in range(start, self.num_batches):
-            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            taken = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            index = rows[:, taken].flatten()
             inputs = tuple(value.index_select(0, index) for value in self.inputs)
-            yield Batch(self.prepare(inputs), self.target.index_select(0, index), index)
+            raw = Batch(inputs, self.target.index_select(0, index), index)
+            yield self.made(raw, epoch, on_host[:, taken].flatten())
 
 
 class WorkerLoader(Loader):
@@ -113,12 +143,12 @@ class WorkerLoader(Loader):
             generator=torch.Generator().manual_seed(0),
         )
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
         self.schedule.epoch, self.schedule.start = epoch, start
-        for index, *raw in self.source:
-            inputs = tuple(value.to(self.device, non_blocking=True) for value in raw)
-            index = index.to(self.device, non_blocking=True)
-            yield Batch(self.prepare(inputs), self.target.index_select(0, index), index)
+        for on_host, *values in self.source:
+            inputs = tuple(value.to(self.device, non_blocking=True) for value in values)
+            index = on_host.to(self.device, non_blocking=True)
+            yield self.made(Batch(inputs, self.target.index_select(0, index), index), epoch, on_host)
 
 
 class _Schedule(Sampler[list[int]]):
@@ -126,12 +156,13 @@ class _Schedule(Sampler[list[int]]):
 
     def __init__(self, loader: Loader):
         # A cycle would keep the loader processes alive to the very end, where torch takes their end for a crash.
-        self.loader, self.epoch, self.start = weakref.proxy(loader), 0, 0
+        self.loader, self.start = weakref.proxy(loader), 0
+        self.epoch: int | None = None
 
     def __iter__(self) -> Iterator[list[int]]:
-        order, size = self.loader.order(self.epoch).tolist(), self.loader.batch_size
+        rows, size = self.loader.rows(self.epoch), self.loader.batch_size
         for batch in range(self.start, self.loader.num_batches):
-            yield order[batch * size : (batch + 1) * size]
+            yield rows[:, batch * size : (batch + 1) * size].flatten().tolist()
 
     def __len__(self) -> int:
         return self.loader.num_batches - self.start

@@ -107,7 +107,7 @@ def as_kind(
 def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
     """The function from the raw inputs of a batch of data with `spec` to a model's inputs.
 
-    A uint8 image (B, C, H, W) becomes float32 `(x / 255 - mean) / std`, features (B, F) become
+    An image (B, C, H, W) in 0..255 becomes float32 `(x / 255 - mean) / std`, features (B, F) become
     `(x - mean) / std` where the data set gives both, tokens (B, T) int64, cut to the longest of the batch unless
     every step has a target; then the view.
     """

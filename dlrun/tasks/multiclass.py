@@ -12,11 +12,12 @@ from dlrun.tasks.findings import Findings
 
 
 class Multiclass:
-    """Cross-entropy on logits (B, K) against class indices (B,)."""
+    """Cross-entropy on logits (B, K) against class indices (B,), or against shares of two classes."""
 
     target: str = "class"
     watch: str = "accuracy"
     mode: str = "max"
+    takes_mixed: bool = True
 
     def __init__(self, spec: DataSpec, *, label_smoothing: ProperFraction = 0.0):
         self.label_smoothing = label_smoothing
@@ -24,15 +25,19 @@ class Multiclass:
 
     def loss(self, output: Tensor, batch: Any) -> Tensor:
         """The mean cross-entropy in float32, whatever format the logits came in."""
-        return F.cross_entropy(output.float(), batch.target, label_smoothing=self.label_smoothing)
+        target = batch.target if batch.share is None else _shares(batch, output.shape[1])
+        return F.cross_entropy(output.float(), target, label_smoothing=self.label_smoothing)
 
     def predict(self, output: Tensor) -> Tensor:
         """Probabilities (B, K)."""
         return output.float().softmax(dim=1)
 
     def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
-        """The number of correct predictions."""
-        return {"correct": (output.detach().argmax(dim=1) == batch.target).sum()}
+        """The number of correct predictions; of a mixed sample, the share of the class that was predicted."""
+        guess = output.detach().argmax(dim=1)
+        if batch.share is None:
+            return {"correct": (guess == batch.target).sum()}
+        return {"correct": _shares(batch, output.shape[1]).gather(1, guess[:, None]).sum()}
 
     def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
         """Accuracy, a fraction."""
@@ -101,15 +106,24 @@ class OneVsRest(Multiclass):
     target: str = "class"
     watch: str = "accuracy"
     mode: str = "max"
+    takes_mixed: bool = True
 
     def __init__(self, spec: DataSpec):
         super().__init__(spec)
 
     def loss(self, output: Tensor, batch: Any) -> Tensor:
         """The binary cross-entropy, summed over the classes, its mean over the batch."""
-        is_class = F.one_hot(batch.target, output.shape[1]).float()  # (B, K)
-        return F.binary_cross_entropy_with_logits(output.float(), is_class, reduction="sum") / len(output)
+        shares = _shares(batch, output.shape[1])
+        return F.binary_cross_entropy_with_logits(output.float(), shares, reduction="sum") / len(output)
 
     def predict(self, output: Tensor) -> Tensor:
         """One probability a class (B, K), each by itself."""
         return output.float().sigmoid()
+
+
+def _shares(batch: Any, num_classes: int) -> Tensor:
+    """How much of each sample is of each class (B, K): all, or what a mixture of two has of them."""
+    own = F.one_hot(batch.target, num_classes).float()
+    if batch.share is None:
+        return own
+    return torch.lerp(F.one_hot(batch.partner, num_classes).float(), own, batch.share[:, None])

@@ -64,5 +64,7 @@ def test_one_vs_rest_is_a_sum_of_binary_problems():
     task = OneVsRest(many)
     binary = Binary(spec(2))
     parts = [binary.loss(output[:, k : k + 1], types.SimpleNamespace(target=(target == k).long())) for k in range(3)]
-    assert task.loss(output, types.SimpleNamespace(target=target)).item() == pytest.approx(sum(parts).item(), rel=1e-5)
+    assert task.loss(output, types.SimpleNamespace(target=target, share=None)).item() == pytest.approx(
+        sum(parts).item(), rel=1e-5
+    )
     assert torch.equal(task.predict(output).argmax(dim=1), output.argmax(dim=1))

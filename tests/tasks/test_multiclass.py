@@ -25,6 +25,8 @@ def batch(target, start=0):
 
 
 class Batch(types.SimpleNamespace):
+    share = None
+
     def __len__(self):
         return len(self.index)
 
