@@ -100,6 +100,7 @@ def right_words(draw):
     # What is right alone and wrong together has tests of its own.
     known = {key: hint for pair in chosen.items() for key, hint in KEYS[pair].items()} | TOP
     clashing = {"trainer.warmup_steps", "device.precision", "device.workers"}
+    clashing |= {"trainer.unfreeze_every", "trainer.body_lr_scale"}
     keys = draw(st.lists(st.sampled_from(sorted(set(known) - clashing)), max_size=5, unique=True))
     values = {key: draw(fitting(known[key])) for key in keys}
     words = [f"{group}={option}" for group, option in chosen.items()]
