@@ -14,7 +14,7 @@ from tiny import TINY
 
 from dlrun import checkpoint
 
-# Dropout draws random numbers, EMA, momentum, a schedule and accumulation have state of their own.
+# Dropout draws random numbers, each sample has a partner of its own in each epoch; EMA, momentum, a schedule and accumulation have state of their own.
 WORDS = [
     *TINY,
     "logger=none",
@@ -24,6 +24,7 @@ WORDS = [
     "trainer.ema_decay=0.9",
     "trainer.warmup_steps=4",
     "model.dropout=0.3",
+    "augment=cutmix",
     "optimizer=sgd",
     "optimizer.momentum=0.9",
     "scheduler=cosine",

@@ -123,6 +123,11 @@ def _posterized(images: Tensor, bits: Tensor) -> Tensor:
     return (images * 255).round_().div_(step).floor_().mul_(step).div_(255)
 
 
+def _by_channel(operation: Callable[..., Tensor], images: Tensor, *options: float) -> Tensor:
+    """Of torchvision, which takes one channel or three; what it does to one does not depend on the others."""
+    return operation(images.flatten(0, 1)[:, None], *options).view_as(images)
+
+
 # How strong: from the level in 0..1, and the same with its direction. All others are factors around 1.
 LEVEL_OF: dict[str, Callable[[Tensor, Tensor, Strongest], Tensor]] = {
     "posterize": lambda level, signed, strongest: 8 - (level * strongest.bits).round(),  # bits that are left
@@ -132,9 +137,9 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "brightness": lambda images, factor: (images * factor).clamp_(0, 1),
     "color": lambda images, factor: _blended(images, grey(images), factor),
     "contrast": lambda images, factor: _blended(images, grey(images).mean(dim=(1, 2, 3), keepdim=True), factor),
-    "sharpness": lambda images, factor: _blended(images, F.adjust_sharpness(images, 0.0), factor),
+    "sharpness": lambda images, factor: _blended(images, _by_channel(F.adjust_sharpness, images, 0.0), factor),
     "posterize": _posterized,
     "solarize": lambda images, threshold: torch.where(images >= threshold, 1 - images, images),
-    "autocontrast": lambda images, _: F.autocontrast(images),
-    "equalize": lambda images, _: F.equalize(images),
+    "autocontrast": lambda images, _: _by_channel(F.autocontrast, images),
+    "equalize": lambda images, _: _by_channel(F.equalize, images),
 }

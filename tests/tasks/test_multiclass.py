@@ -14,7 +14,7 @@ from dlrun.data.parts import TensorPart
 from dlrun.data.spec import DataSpec
 from dlrun.engine.evaluate import add_up, read_out
 from dlrun.tasks.findings import Findings
-from dlrun.tasks.multiclass import Multiclass
+from dlrun.tasks.multiclass import Multiclass, OneVsRest
 
 SPEC = DataSpec(kind="features", target="class", in_features=2, out_features=4, class_names=("a", "b", "c", "d"))
 
@@ -126,3 +126,15 @@ def test_data_that_are_no_images_have_no_grid():
     part = TensorPart((torch.zeros(2, 5),), target)
     figures = Multiclass(SPEC).pictures(Findings(outputs_for([0, 1]), target, part, lambda raw: raw))
     assert set(figures) == {"confusion_matrix", "per_class_accuracy"}
+
+
+@pytest.mark.parametrize("task", [Multiclass(SPEC), Multiclass(SPEC, label_smoothing=0.2), OneVsRest(SPEC)])
+def test_the_loss_of_a_mixture_is_its_shares_of_the_losses_of_both(task):
+    output, own, other = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1, 1, 0, 2, 3])
+    for share in (0.0, 0.3, 1.0):
+        mixed = batch(own)
+        mixed.partner, mixed.share = other, torch.full((5,), share)
+        expected = share * task.loss(output, batch(own)) + (1 - share) * task.loss(output, batch(other))
+        assert task.loss(output, mixed).item() == pytest.approx(expected.item(), rel=1e-5)
+        hits = [task.measure(output, batch(target))["correct"].item() for target in (own, other)]
+        assert task.measure(output, mixed)["correct"].item() == pytest.approx(share * hits[0] + (1 - share) * hits[1])
