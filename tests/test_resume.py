@@ -14,7 +14,7 @@ from tiny import TINY
 
 from dlrun import checkpoint
 
-# Dropout draws random numbers, each sample has a partner of its own in each epoch; EMA, momentum, a schedule and accumulation have state of their own.
+# Dropout draws random numbers, samples have partners; EMA, momentum, schedule and accumulation have their own state.
 WORDS = [
     *TINY,
     "logger=none",

@@ -30,7 +30,7 @@ MOST_CLASSES = 10
 
 
 def main(words: list[str]) -> int:
-    """Trains nothing, loads no data but graphs, and writes nothing."""
+    """Trains nothing, loads no data but graphs, and writes nothing but the picture of an augmentation."""
     arguments = Arguments(
         USAGE, "Layers, shapes, parameters and FLOPs of a model on a data set, or what a run has left."
     )
@@ -49,7 +49,7 @@ def _is_folder(word: str) -> bool:
 
 
 def _show_model(checked: config.Config, words: list[str]) -> None:
-    from dlrun import build, transfer
+    from dlrun import augmenting, build, transfer
     from dlrun.blocks import blocks, size
 
     dataset = build.data(checked)
@@ -62,12 +62,16 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     seen, prepare = build.view(checked, dataset.spec)
     model = build.model(checked, seen)
     task = build.task(checked, seen)
+    augment = augmenting.prepare(checked, dataset.spec, task)
     inputs = _example(checked, dataset, seen, prepare)
     shape = tuple(inputs[0].shape[0 if seen.kind == "graph" else 1 :])
     layers = {module: path for path, module in model.named_modules() if _computes(module)}
     calls, flops = _run_once(checked.model["name"], model, inputs, layers)
 
     _print_data(checked, dataset.spec, seen, about)
+    if augment is not None:
+        print(f"augment {checked.augment['name']}: {_keys(checked.augment, lambda key, value: True)}")
+        print(f"        before and after: {augmenting.picture(checked, dataset, augment)}")
     print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
     filled = build.filled(checked.model, "model", seen, checked.data["name"])
     found = {key: value for key, value in filled.items() if key in FILLED and checked.model[key] is None}

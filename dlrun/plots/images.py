@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlrun.plots.figure import RIGHT, WRONG, new_figure, shorten, styled
+from dlrun.plots.figure import MUTED, RIGHT, WRONG, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MOST = 25
 NAME_LENGTH = 15
 CELL_WIDTH = 1.85  # inches
+SMALL_CELL_WIDTH = 1.1  # inches, where samples are compared down a column
 
 
 @styled
@@ -37,6 +38,29 @@ def predictions_grid(
         text = f"\n{said}  {chance:.0%}" if right else f"✗ {said}  {chance:.0%}\ntrue: {is_class}"
         ax.set_title(text, fontsize=8.5, color=color, fontweight="normal" if right else "bold")
     figure.suptitle(f"Predicted class and its probability: {num_right} of {len(images)} right, wrong ones marked ✗")
+    return figure
+
+
+@styled
+def before_and_after(rows: Any, labels: Sequence[str], captions: Sequence[Sequence[str]], title: str) -> "Figure":
+    """The same N samples in R rows, the first as they are; `rows` (R, N, C, H, W) in 0..1, `captions` R times N."""
+    rows = np.asarray(rows)
+    num_rows, columns, _, height, width = rows.shape
+    text_height = 0.15 + 0.15 * max(caption.count("\n") + 1 for line in captions for caption in line)
+    cell = SMALL_CELL_WIDTH
+    figure, axes = new_figure(
+        num_rows,
+        columns,
+        width=cell * max(columns, 4) + 0.4,
+        height=(cell * height / width + text_height) * num_rows + 0.4,
+        title=title,
+    )
+    for row, label in enumerate(labels):
+        for column in range(columns):
+            ax = axes[row * columns + column]
+            _show(ax, rows[row, column], MUTED, linewidth=0.8)
+            ax.set_title(captions[row][column], fontsize=8)
+        axes[row * columns].set_ylabel(label, fontsize=9)
     return figure
 
 

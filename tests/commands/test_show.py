@@ -60,6 +60,17 @@ def test_a_config_folder_of_ones_own(capsys, tmp_path):
     assert out.endswith("train   dlrun model=tiny --config-dir mine data=synthetic\n")
 
 
+def test_an_augmentation_is_shown_before_and_after(capsys, tmp_path):
+    words = ["model=mlp", "data=synthetic", "data.num_train=9", "augment=mixup", "outputs=shown"]
+    assert cli.main(["show", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("augment mixup: alpha=0.2 probability=1.0")
+    picture = tmp_path / "shown/augment-mixup-synthetic.png"
+    assert lines[place + 1].split() == ["before", "and", "after:", "shown/augment-mixup-synthetic.png"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [picture]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 class Odd(nn.Module):
     """Parameters of its own, attention (whose output layer is used, not called), and a layer without use."""
 
@@ -100,6 +111,7 @@ def test_layers_that_are_not_called_and_parameters_outside_of_layers():
         (["trainer.epochs=-1"], "trainer.epochs"),
         (["-m", "model=mlp"], "usage: dlrun show"),
         (["model=resnet", "data=synthetic", "data.image_size=8"], "need at least 16x16"),
+        (["model=linear", "data=line", "augment=colour"], "augment=colour: changes images, data=line are features"),
         (["nope/run"], "no folder nope/run"),
         (["model=mlp", "nope"], "nope"),
     ],

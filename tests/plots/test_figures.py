@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
 from dlrun.plots.figure import png_bytes, shorten
-from dlrun.plots.images import predictions_grid
+from dlrun.plots.images import before_and_after, predictions_grid
 
 LONG_NAMES = [f"{i}: a class with a long name of its own, number {i}" for i in range(100)]
 
@@ -48,7 +48,14 @@ def predictions(names, number=25):
     return predictions_grid(torch.rand(number, 3, 8, 8), true, said, [0.5] * number)
 
 
+def changed(captions, columns=8):
+    rows = torch.rand(3, columns, 1, 6, 9)
+    return before_and_after(rows, ["as they are", "epoch 1", "epoch 2"], [captions[:columns]] * 3, "x, changed by y")
+
+
 FIGURES = {
+    "changed 8": lambda: changed([f"{i}: 100%\n{i} of many: 0%" for i in range(8)]),
+    "changed 1": lambda: changed([""], columns=1),
     "learning 10": lambda: learning_curves(history(10), best_epoch=7),
     "learning 1": lambda: learning_curves(history(1), best_epoch=1),
     "overlaid 3": lambda: overlaid_curves(many_curves(3), "val/accuracy", "Three"),
