@@ -1,7 +1,7 @@
-"""`DLRUN_DATA=... python -m benchmarks [--repeats 5] [--only mlp,cnn,resnet]`
+"""`DLRUN_DATA=... python -m benchmarks [--repeats 5] [--only mlp,cnn,resnet,augment]`
 
 Every figure is a ratio of medians from one run in which the ways take turns, so that other
-work on the machine falls on all of them. MNIST is read from DLRUN_DATA.
+work on the machine falls on all of them. MNIST is read from DLRUN_DATA; `augment` needs no data.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loops import BATCH_SIZE, CPU, autocast_of, bare_steps, engine_epoch, notes_epoch
+from benchmarks import augment
+from benchmarks.loops import BATCH_SIZE, CPU, autocast_of, bare_steps, engine_epoch, interleaved, notes_epoch
 from dlrun.data import views
 from dlrun.data.download import data_root
 from dlrun.data.loading import TensorLoader
@@ -80,17 +81,6 @@ class Bench:
         return bare_steps(self.placed(), images, self.train.target, NUM_STEPS, scale, shift, autocast_of(precision))
 
 
-def interleaved(ways: dict, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way, taken in turns; the first turn of each is a warm-up and left out."""
-    seconds = {name: [] for name in ways}
-    for turn in range(repeats + 1):
-        for name, way in ways.items():
-            value = way()
-            if turn:
-                seconds[name].append(value)
-    return seconds
-
-
 def measure(name: str, repeats: int, table: Table) -> None:
     """Fills the rows of one model."""
     bench = Bench(name)
@@ -127,13 +117,16 @@ def start_up(repeats: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", default="mlp,cnn,resnet")
+    parser.add_argument("--only", default="mlp,cnn,resnet,augment")
     options = parser.parse_args()
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.2f}", end=""
     )
     print(f", bf16 {'native' if devices.bf16_is_native() else 'emulated'}, n = {options.repeats}")
     for name in options.only.split(","):
+        if name == "augment":
+            augment.measure(3 * options.repeats)
+            continue
         table = Table(title=f"{name}, batch 64: seconds an epoch, and medians of paired ratios (lowest to highest)")
         for column in COLUMNS:
             table.add_column(column, justify="right")

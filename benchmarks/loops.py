@@ -96,3 +96,14 @@ def engine_epoch(model: nn.Module, train: TensorLoader, test: TensorLoader | Non
 def autocast_of(precision: str) -> contextlib.AbstractContextManager[Any]:
     """The same context that the engine uses."""
     return devices.autocast(precision, CPU)
+
+
+def interleaved(ways: dict, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each way, taken in turns; the first turn of each is a warm-up and left out."""
+    seconds = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, way in ways.items():
+            value = way()
+            if turn:
+                seconds[name].append(value)
+    return seconds
