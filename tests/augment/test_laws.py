@@ -115,6 +115,16 @@ def test_images_of_any_size_keep_it_and_their_range(name, size):
     assert torch.equal(images, before)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_brought_back_from_the_device(name):
+    """Meta tensors have no values: to look at one is an error, and so is to add one of the host."""
+    images, change = torch.empty(60, 3, 6, 8, device="meta"), AUGMENTS.get(name)()
+    draws = Draws(0, 0, torch.arange(60))
+    changed = change(images, images, draws)[0] if name in MIXING else change(images, draws)
+    assert changed.is_meta
+    assert changed.shape == images.shape
+
+
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
