@@ -18,20 +18,26 @@ SHOWN, EPOCHS = 8, 3  # samples, and how often each is changed, in a picture
 DRAWN_FROM = 64  # samples, among which are the partners of mixtures
 
 
+def change(config: Config, spec: DataSpec) -> Any:
+    """What the config names, or None; `spec` is what the data offer. **Raises:** `UserError` if they are no images."""
+    keys = dict(config.augment)
+    name = keys.pop("name")
+    with build.blaming(f"augment={name}"):
+        made = AUGMENTS.get(name)(**keys)
+    if made is not None and spec.kind != "image":
+        raise UserError(f"augment={name}: changes images, data={config.data['name']} are {spec.kind}; use augment=none")
+    return made
+
+
 def prepare(config: Config, spec: DataSpec, task: Any) -> Augmentation | None:
     """What changes the samples of training, or None; `spec` is what the data offer.
 
     **Raises:** `UserError` if they are no images, or the task cannot learn from two samples in one.
     """
-    keys = dict(config.augment)
-    name = keys.pop("name")
-    with build.blaming(f"augment={name}"):
-        change = AUGMENTS.get(name)(**keys)
-    if change is None:
+    chosen, name = change(config, spec), config.augment["name"]
+    if chosen is None:
         return None
-    if spec.kind != "image":
-        raise UserError(f"augment={name}: changes images, data={config.data['name']} are {spec.kind}; use augment=none")
-    made = Augmentation(change, config.seed)
+    made = Augmentation(chosen, config.seed)
     if made.mixes and not getattr(task, "takes_mixed", False):
         fitting = ", ".join(other for other in AUGMENTS.names() if not AUGMENTS.describe(other).attributes.get("mixes"))
         raise UserError(

@@ -53,6 +53,7 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     from dlrun.blocks import blocks, size
 
     dataset = build.data(checked)
+    augmenting.change(checked, dataset.spec)
     about = _graphs(dataset) if dataset.spec.kind == "graph" else []
     fitting = [row["name"] for row in catalogue.models() if dataset.spec.kind in row["takes"]]
     if not any(word.startswith(("model=", "experiment=")) for word in words) and checked.model["name"] not in fitting:

@@ -111,7 +111,7 @@ def test_layers_that_are_not_called_and_parameters_outside_of_layers():
         (["trainer.epochs=-1"], "trainer.epochs"),
         (["-m", "model=mlp"], "usage: dlrun show"),
         (["model=resnet", "data=synthetic", "data.image_size=8"], "need at least 16x16"),
-        (["model=linear", "data=line", "augment=colour"], "augment=colour: changes images, data=line are features"),
+        (["data=line", "augment=colour"], "augment=colour: changes images, data=line are features"),
         (["nope/run"], "no folder nope/run"),
         (["model=mlp", "nope"], "nope"),
     ],
