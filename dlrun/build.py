@@ -16,9 +16,10 @@ from dlrun.config import Config
 from dlrun.data import views
 from dlrun.data.loading import Augment, Loader, Prepare, TensorLoader, WorkerLoader
 from dlrun.data.parts import Part, TensorPart
-from dlrun.data.spec import FILLED, DataSpec
+from dlrun.data.spec import FILLED, IMAGE_TARGETS, DataSpec
 from dlrun.engine import device as devices
 from dlrun.engine.eager import do_without_compiler
+from dlrun.engine.evaluate import Evaluation
 from dlrun.engine.fit import takes_closure
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
@@ -63,6 +64,7 @@ def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:
     **Raises:** `UserError`: what the model needs, what the data gives, which data sets fit.
     """
     name = config.model["name"]
+    _check_answer(name, config.data["name"], spec)
     accepts = MODELS.describe(name).attributes.get("accepts") or (spec.kind,)
     kinds = (
         {} if views.fits(spec.kind, accepts) else {n: DATA.describe(n).attributes.get("kind", "") for n in DATA.names()}
@@ -73,6 +75,19 @@ def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:
     except UserError as error:
         raise UserError(f"model={name} data={config.data['name']}: {error}") from None
     return seen, views.prepare(spec, chosen)
+
+
+def _check_answer(model: str, data: str, spec: DataSpec) -> None:
+    """**Raises:** `UserError` if only one side is about an image as the answer."""
+    if views.answers(MODELS.describe(model).attributes.get("gives"), spec.target):
+        return
+    asks = spec.target in IMAGE_TARGETS
+    group, key, wanted = (MODELS, "gives", ("image",)) if asks else (DATA, "target", IMAGE_TARGETS)
+    fitting = ", ".join(name for name in group.names() if group.describe(name).attributes.get(key) in wanted)
+    raise UserError(
+        f"model={model} data={data}: the target is of kind {spec.target}, and the model answers with "
+        f"{'no' if asks else 'an'} image; {'models' if asks else 'data sets'} that fit: {fitting}"
+    )
 
 
 def model(config: Config, spec: DataSpec) -> nn.Module:
@@ -104,13 +119,21 @@ def sampler(task: Any, loader: Loader) -> Callable[[nn.Module], str] | None:
     return functools.partial(task.sample, loader=loader) if hasattr(task, "sample") else None
 
 
+def report(task: Any, model: nn.Module, final: Evaluation) -> dict[str, float]:
+    """What can be said of an evaluated part beyond its running metrics, and of the weights where the task looks in."""
+    examined = task.examine(model) if hasattr(task, "examine") else {}
+    return task.report(final.outputs, final.target) | examined
+
+
 def optimizer(config: Config, model: nn.Module, transfer: Transfer) -> torch.optim.Optimizer:
     """The optimizer over all parameters that learn, now or later; the body's rate may be a share of the head's."""
     if not config.device.compile:
         do_without_compiler()
     if transfer.freezing is not None and transfer.freezing.every is None:
         transfer.freezing.apply(model, epoch=0)
-    scale, learning = config.trainer.body_lr_scale, [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    named = list(model.named_parameters())
+    # Of a model that does not learn at all an optimizer still wants parameters; without a gradient it leaves them.
+    scale, learning = config.trainer.body_lr_scale, [(n, p) for n, p in named if p.requires_grad] or named
     make, keys = OPTIMIZERS.get(config.optimizer["name"]), _keys(config.optimizer)
     with blaming(f"optimizer={config.optimizer['name']}"):
         if scale == 1 or transfer.head is None:
@@ -154,11 +177,11 @@ def state(
     )
 
 
-def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | None) -> None:
+def check_fit(config: Config, model: nn.Module, task: Any, train: Loader, val: Loader | None) -> None:
     """Finds out before training what would go wrong in it.
 
-    **Raises:** `UserError` if the model cannot take an example of the data, a batch of one
-    meets a batch norm, or there is nothing to watch.
+    **Raises:** `UserError` if the model cannot take an example of the data, its answer is not one for the task, a
+    batch of one meets a batch norm, or there is nothing to watch.
     """
     name = f"model={config.model['name']}"
     if config.trainer.patience is not None and val is None:
@@ -166,10 +189,13 @@ def check_fit(config: Config, model: nn.Module, train: Loader, val: Loader | Non
     inputs = train.example()
     try:
         with torch.inference_mode():
-            model.eval()(*inputs)
+            output = model.eval()(*inputs)
     except (RuntimeError, ValueError) as error:
         shape = tuple(inputs[0].shape[1:])
         raise UserError(f"{name}: cannot take an input of shape {shape}: {_first_line(error)}") from error
+    if hasattr(task, "check"):
+        with blaming(name):
+            task.check(output, train.part.target[:1])
     if train.num_in(train.num_batches - 1, train.num_batches) == 1 and not _learns_from_one(model, inputs):
         raise UserError(
             f"trainer.batch_size: the last batch of {train.num_examples} examples holds one, and a batch norm of "

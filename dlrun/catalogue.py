@@ -11,7 +11,10 @@ from dlrun.data.spec import FILLED
 
 
 def models() -> list[dict[str, Any]]:
-    """Every model: name, kinds of data it accepts, and with a view of them `takes`, what it is, its keys."""
+    """Every model: name, kinds of data it accepts, and with a view of them `takes`, what it is, its keys.
+
+    `gives` is `image` of a model that answers with one.
+    """
     kinds = {row["kind"] for row in data_sets() if row["kind"]}
     found = []
     for name in registry.MODELS.names():
@@ -19,9 +22,8 @@ def models() -> list[dict[str, Any]]:
         accepts = list(described.attributes.get("accepts", ()))
         takes = accepts + sorted(kind for kind in kinds.difference(accepts) if views.fits(kind, accepts))
         keys = {key: _key(parameter) for key, parameter in described.parameters.items()}
-        found.append(
-            {"name": name, "accepts": accepts, "takes": takes, "about": first_sentence(described.doc), "keys": keys}
-        )
+        row = {"name": name, "accepts": accepts, "takes": takes, "gives": described.attributes.get("gives")}
+        found.append(row | {"about": first_sentence(described.doc), "keys": keys})
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlrun import __version__
+from dlrun import __version__, build
 from dlrun.blocks import size
 from dlrun.checkpoint import DamagedCheckpoint
 from dlrun.config import Config
@@ -70,7 +70,7 @@ def conclude(
     autocast = devices.autocast(config.device.precision, device_of(state))
     final = evaluate(model, task, loaders[part], autocast, keep_outputs=True)
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
-    metrics = _final_metrics(state, task, part, final)
+    metrics = _final_metrics(state, part, final.metrics | build.report(task, model, final))
     home.write_summary(_summary(config, words, state, task, recorder, metrics, outcome))
     home.write_predictions({"index": final.index.tolist(), **task.predictions(final.outputs, final.target)})
     if config.logger.pictures:
@@ -81,6 +81,8 @@ def conclude(
             if reason is not None:
                 print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
         recorder.events.hparams(flatten(config.to_dict()), metrics)
+    if outcome == "nothing to learn":
+        print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
     if outcome == "stopped early":
         print(f"stopped early: no better val/{task.watch} for {config.trainer.patience} epochs")
     print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics)
@@ -126,12 +128,11 @@ def _best_model(home: RunFolder, state: State) -> nn.Module:
     return model
 
 
-def _final_metrics(state: State, task: Any, part: str, final: Evaluation) -> dict[str, float]:
-    """The best epoch's row, and everything that can be said of the final part."""
+def _final_metrics(state: State, part: str, final: dict[str, float]) -> dict[str, float]:
+    """The best epoch's row, and all that was found out about the final part."""
     best = next((row for row in state.history if row["epoch"] == state.best_epoch), {})
     metrics = {name: value for name, value in best.items() if "/" in name and not name.startswith(f"{part}/")}
-    metrics |= {f"{part}/{name}": value for name, value in final.metrics.items()}
-    return metrics | {f"{part}/{name}": value for name, value in task.report(final.outputs, final.target).items()}
+    return metrics | {f"{part}/{name}": value for name, value in final.items()}
 
 
 def _summary(
@@ -177,8 +178,9 @@ def _draw(home: RunFolder, state: State, task: Any, final: Evaluation, loader: L
 
     model = state.eval_model.eval()
     findings = Findings(final.outputs, final.target, loader.part.subset(final.index), forward, model, loader.batches)
-    figures = {"learning_curves": curves.learning_curves(state.history, best_epoch=state.best_epoch)}
-    figures |= task.pictures(findings)
+    figures = task.pictures(findings)
+    if state.step > 0:
+        figures["learning_curves"] = curves.learning_curves(state.history, best_epoch=state.best_epoch)
     (home.path / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         png = png_bytes(figure)

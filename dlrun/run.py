@@ -45,7 +45,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         train, val = loaders["train"], loaders.get("val")
         seed_everything(config.seed)
         model = devices.place(build.model(config, spec), device, config.device.channels_last)
-        build.check_fit(config, model, train, val)
+        build.check_fit(config, model, task, train, val)
         transferred = transfer.prepare(config, model, spec, train.example(), resumes=resume is not None)
         state = build.state(config, model, device, train.num_batches, task.mode, transferred)
         autocast = devices.autocast(config.device.precision, device)

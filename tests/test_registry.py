@@ -112,7 +112,8 @@ def fit_together(model, data):
     has_one_output = offer["target"] in ("binary", "value")
     if (model == "logistic" and not has_one_output) or (model in WHOLE_GRAPHS and offer["target"] == "node_class"):
         return False
-    return views.fits(offer["kind"], MODELS.describe(model).attributes["accepts"])
+    offers = MODELS.describe(model).attributes
+    return views.answers(offers.get("gives"), offer["target"]) and views.fits(offer["kind"], offers["accepts"])
 
 
 WHOLE_GRAPHS = ("diffpool", "sagpool")
@@ -127,7 +128,7 @@ def test_every_parameter_learns_from_one_step(model, data):
     network, task, batch, spec = assembled(f"model={model}", f"data={data}", *calm)
     output = network.train()(*batch.inputs)
     steps = (spec.seq_len,) if spec.per_step else ()
-    assert output.shape == (len(batch), *steps, spec.out_features)
+    assert output.shape == (batch.target.shape if spec.target == "image" else (len(batch), *steps, spec.out_features))
     loss = task.loss(output, batch)
     loss.backward()
     assert loss.isfinite()

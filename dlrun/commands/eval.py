@@ -47,8 +47,8 @@ def evaluate_run(checked: config.Config, path: pathlib.Path, wanted: str | None 
     autocast = devices.autocast(checked.device.precision, run.device)
     result = evaluate(run.model, run.task, loaders[part], autocast, keep_outputs=True)
     assert result is not None, "nothing asks this evaluation to stop"
-    report = run.task.report(result.outputs, result.target)
-    return {f"{part}/{name}": value for name, value in (result.metrics | report).items()}
+    found = result.metrics | build.report(run.task, run.model, result)
+    return {f"{part}/{name}": value for name, value in found.items()}
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun import catalogue, comparison, compose, config, runs
 from dlrun.arguments import Arguments
+from dlrun.data import views
 from dlrun.data.spec import FILLED, DataSpec
 from dlrun.errors import UserError
 from dlrun.tables import print_table
@@ -55,7 +56,8 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     dataset = build.data(checked)
     augmenting.change(checked, dataset.spec)
     about = _graphs(dataset) if dataset.spec.kind == "graph" else []
-    fitting = [row["name"] for row in catalogue.models() if dataset.spec.kind in row["takes"]]
+    models = [row for row in catalogue.models() if views.answers(row["gives"], dataset.spec.target)]
+    fitting = [row["name"] for row in models if dataset.spec.kind in row["takes"]]
     if not any(word.startswith(("model=", "experiment=")) for word in words) and checked.model["name"] not in fitting:
         _print_data(checked, dataset.spec, dataset.spec, about)
         print(f"models  that take such data: {', '.join(fitting) or 'none'}; choose one with model=NAME")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from dlrun.data.spec import DataSpec
+from dlrun.data.spec import IMAGE_TARGETS, DataSpec
 from dlrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ VIEWS: dict[tuple[str, str], Callable[[DataSpec, Options | None], View]] = {
 def fits(kind: str, accepts: Sequence[str]) -> bool:
     """Whether data of `kind` can be fed to a model that takes any of `accepts`."""
     return kind in accepts or any((kind, accepted) in VIEWS for accepted in accepts)
+
+
+def answers(gives: str | None, target: str | None) -> bool:
+    """Whether a model that `gives` an image, or with None anything else, answers what a `target` asks for."""
+    return (gives == "image") == (target in IMAGE_TARGETS)
 
 
 def as_kind(

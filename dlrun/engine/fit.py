@@ -13,7 +13,7 @@ from dlrun.engine.finite import FiniteGuard
 from dlrun.engine.interrupt import Stop
 from dlrun.engine.state import State
 
-Outcome = Literal["done", "stopped early", "interrupted", "pruned"]
+Outcome = Literal["done", "stopped early", "interrupted", "pruned", "nothing to learn"]
 
 
 class Options(Protocol):
@@ -62,12 +62,14 @@ def fit(
     stop: Stop,
     profiler: Any = None,
 ) -> Outcome:
-    """Trains `state` to `options.epochs`, from wherever it stands.
+    """Trains `state` to `options.epochs`, from wherever it stands; what has no weight that learns is only evaluated.
 
     `train` and `val` are loaders (`val` may be None: then the last weights are the best).
 
     **Raises:** `NonFiniteLoss` before an update with a loss that is not a number.
     """
+    if not any(parameter.requires_grad for parameter in state.model.parameters()):
+        return _only_evaluate(state, task, train, val, autocast, recorder, keeper, stop)
     optimizer, scaler = state.optimizer, state.scaler
     guard = FiniteGuard(optimizer, next(state.model.parameters()).device, scaler.is_enabled())
     while state.epoch < options.epochs and not _is_exhausted(state, options):
@@ -87,7 +89,6 @@ def fit(
                 continue
             is_logged = (state.step + 1) % options.log_every == 0
             norm = _clip(model, optimizer, scaler, options.clip_grad_norm, is_logged)
-            state.lr = optimizer.param_groups[0]["lr"]
             if takes_closure(optimizer):
                 optimizer.step(_closure(model, task, batch, optimizer, autocast))
             else:
@@ -110,6 +111,28 @@ def fit(
     return "done" if state.epoch >= options.epochs else "stopped early"
 
 
+def _only_evaluate(
+    state: State,
+    task: Task,
+    train: Any,
+    val: Any,
+    autocast: contextlib.AbstractContextManager[Any],
+    recorder: Recorder,
+    keeper: Keeper,
+    stop: Stop,
+) -> Outcome:
+    """Measures and keeps weights that stay as they are, as epoch 0."""
+    started, part, loader = time.perf_counter(), *(("val", val) if val is not None else ("train", train))
+    evaluation = evaluate(state.eval_model, task, loader, autocast, stop=stop)
+    if evaluation is None:
+        return _break_off(keeper, state, "interrupted")
+    state.history = [{"epoch": 0, "step": 0, "lr": 0.0, **_named(part, evaluation.metrics)}]
+    keeper.best(state)
+    keeper.last(state)
+    recorder.epoch(state, state.history[-1], loader.num_in(0, loader.num_batches) / (time.perf_counter() - started))
+    return "nothing to learn"
+
+
 def takes_closure(optimizer: torch.optim.Optimizer) -> bool:
     """Whether the optimizer evaluates the loss several times a step (L-BFGS)."""
     return isinstance(optimizer, torch.optim.LBFGS)
@@ -128,7 +151,8 @@ def _closure(model: nn.Module, task: Task, batch: Any, optimizer: Any, autocast:
 
 
 def _advance(state: State) -> None:
-    """What follows an optimizer step: the averaged weights, the next learning rate, the count."""
+    """What follows an optimizer step: its rate is noted; the averaged weights, the next learning rate, the count."""
+    state.lr = state.optimizer.param_groups[0]["lr"]
     if state.ema is not None:
         state.ema.update_parameters(state.model)
     if state.warmup is not None:

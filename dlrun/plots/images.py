@@ -33,7 +33,7 @@ def predictions_grid(
         right = is_class == said
         num_right += right
         color = RIGHT if right else WRONG
-        _show(ax, image, color, linewidth=1.5 if right else 3.5)
+        show_image(ax, image, color, linewidth=1.5 if right else 3.5)
         said, is_class = shorten(said, NAME_LENGTH), shorten(is_class, NAME_LENGTH)
         text = f"\n{said}  {chance:.0%}" if right else f"✗ {said}  {chance:.0%}\ntrue: {is_class}"
         ax.set_title(text, fontsize=8.5, color=color, fontweight="normal" if right else "bold")
@@ -76,8 +76,8 @@ def _grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Axes]]"
     return figure, axes
 
 
-def _show(ax: "Axes", image: np.ndarray, color: str, linewidth: float) -> None:
-    """One image (C, H, W): three channels as RGB, any other number as their mean in grey."""
+def show_image(ax: "Axes", image: np.ndarray, color: str = MUTED, linewidth: float = 0.8) -> None:
+    """One image (C, H, W) in 0..1: three channels as RGB, any other number as their mean in grey."""
     if len(image) == 3:
         ax.imshow(image.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
     else:

@@ -35,13 +35,17 @@ class Regression:
 
     def loss(self, output: Tensor, batch: Any) -> Tensor:
         """The mean over all values of the batch, in float32. **Raises:** `ValueError` for unequal shapes."""
-        if output.shape != batch.target.shape:
-            # torch would broadcast (B,) against (B, 1) to (B, B), and train on nonsense.
-            raise ValueError(f"the model gives {tuple(output.shape)}, the target is {tuple(batch.target.shape)}")
+        self.check(output, batch.target)
         target = batch.target
         if self.mean is not None and self.std is not None:
             target = (target - self.mean.to(output.device)) / self.std.to(output.device)
         return self.criterion(output.float(), target, **self.options)
+
+    def check(self, output: Tensor, target: Tensor) -> None:
+        """**Raises:** `ValueError` with both shapes if they differ."""
+        if output.shape != target.shape:
+            # torch would broadcast (B,) against (B, 1) to (B, B), and train on nonsense.
+            raise ValueError(f"the model gives {tuple(output.shape)}, the target is {tuple(target.shape)}")
 
     def predict(self, output: Tensor) -> Tensor:
         """The values (B, K), in the target's units."""
