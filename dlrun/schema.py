@@ -49,6 +49,9 @@ NonNegativeFloat = Annotated[float, Range(low=0)]
 Fraction = Annotated[float, Range(low=0, high=1)]
 ProperFraction = Annotated[float, Range(low=0, high=1, open_high=True)]
 Seed = Annotated[int, Range(low=0, high=2**63 - 1)]
+Kernel = Literal[
+    "vertical", "horizontal", "sobel_x", "sobel_y", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y", "laplacian"
+]
 
 # What an annotation read from source may name; anything else is refused by name.
 VOCABULARY: dict[str, Any] = {
@@ -56,7 +59,7 @@ VOCABULARY: dict[str, Any] = {
     "int": int, "float": float, "str": str, "bool": bool, "None": None, "tuple": tuple, "list": list, "dict": dict,
     "Any": Any, "Literal": Literal, "PositiveInt": PositiveInt, "NonNegativeInt": NonNegativeInt,
     "PositiveFloat": PositiveFloat, "NonNegativeFloat": NonNegativeFloat, "Fraction": Fraction,
-    "ProperFraction": ProperFraction, "Seed": Seed,
+    "ProperFraction": ProperFraction, "Seed": Seed, "Kernel": Kernel,
 }  # fmt: skip
 
 REQUIRED = inspect.Parameter.empty

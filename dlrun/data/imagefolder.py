@@ -99,27 +99,36 @@ class ImageFolder:
         return FilePart(paths, torch.tensor(labels), decoder, self.in_channels * height * width)
 
 
-def decode(path: str, image_size: tuple[int, int], in_channels: int) -> Tensor:
+def decode(path: str, image_size: tuple[int, int] | int, in_channels: int) -> Tensor:
     """The image file `path` upright and resized to `image_size` (H, W), as uint8 (C, H, W); the first frame of many.
+
+    Of one number the longer side is made that long, if it is longer.
 
     **Raises:** `RunError` with the path if the file is damaged, too large to be an honest image, or no image.
     """
     from PIL import Image, ImageOps
 
-    height, width = image_size
+    longest = image_size if isinstance(image_size, int) else max(image_size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 # A JPEG is decoded at a half, quarter or eighth of its size where that is still large enough.
-                image.draft(None, (max(image_size), max(image_size)))
+                image.draft(None, (longest, longest))
                 upright = _to_eight_bits(ImageOps.exif_transpose(image)).convert("L" if in_channels == 1 else "RGB")
+        height, width = _shrunk(upright, image_size) if isinstance(image_size, int) else image_size
         resized = upright.resize((width, height), Image.Resampling.BILINEAR)
     except Exception as error:  # damaged bytes make PIL's readers raise nearly any type
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RunError(f"{path}: cannot be decoded ({reason}); replace or remove it") from error
     pixels = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
     return pixels.view(height, width, in_channels).permute(2, 0, 1).contiguous()
+
+
+def _shrunk(image: "Image", longest: int) -> tuple[int, int]:
+    """(H, W) of `image` with its longer side cut down to `longest` pixels."""
+    share = min(1.0, longest / max(image.size))
+    return max(1, round(image.height * share)), max(1, round(image.width * share))
 
 
 def _to_eight_bits(image: "Image") -> "Image":
@@ -184,7 +193,7 @@ def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
 
 
 def _images(folder: Path) -> list[str]:
-    entries = _entries(folder)
+    entries = entries_of(folder)
     folders = [entry.name for entry in entries if entry.is_dir()]
     if folders:
         raise UserError(
@@ -198,10 +207,10 @@ def _images(folder: Path) -> list[str]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if entry.is_dir()]
+    return [entry for entry in entries_of(folder) if entry.is_dir()]
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries_of(folder: Path) -> list[Path]:
     """What a folder holds, sorted, without hidden files and clutter."""
     try:
         entries = sorted(folder.iterdir())
