@@ -165,6 +165,12 @@ def parse(tree: dict[str, Any]) -> Config:
     return Config(**values)
 
 
+def on_cpu(tree: dict[str, Any]) -> dict[str, Any]:
+    """The config of a stored run for this machine, which may lack the device that it was trained on."""
+    device = tree.get("device", {}) | {"name": "cpu", "index": 0, "precision": "fp32", "compile": False}
+    return tree | {"device": device}
+
+
 def _refuse(problems: list[str]) -> None:
     if problems:
         # A key from a file may hold line breaks; a mistake is one line.

@@ -26,6 +26,7 @@ ALLOWED = {
     "dlrun.augment": {"dlrun.augment", "dlrun.data", "dlrun.schema"},
     "dlrun.tasks": {"dlrun.tasks", "dlrun.data", "dlrun.plots", "dlrun.schema"},
     "dlrun.checkpoint": {"dlrun.errors"},
+    "dlrun.seen": set(),
     "dlrun.config": LEAVES | {"dlrun.data"},
     "dlrun.yaml_file": {"dlrun.errors"},
     "dlrun.runs": LEAVES | {"dlrun.yaml_file"},

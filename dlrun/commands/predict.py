@@ -31,9 +31,7 @@ def main(words: list[str]) -> int:
     if given.length < 0 or not 0 <= given.temperature < float("inf") or not 0 <= given.seed < 2**63:
         raise UserError("predict: --length, --temperature and --seed must not be negative")
     stored = runs.open_run(given.run)
-    # A handful of inputs; and this machine may lack the device that the run was trained on.
-    device = stored.config.get("device", {}) | {"name": "cpu", "index": 0, "precision": "fp32", "compile": False}
-    checked = config.parse(stored.config | {"device": device})
+    checked = config.parse(config.on_cpu(stored.config))  # a handful of inputs
 
     from dlrun import trained
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from dlrun import catalogue, comparison, compose, config, runs
+from dlrun import catalogue, comparison, compose, config
 from dlrun.arguments import Arguments
+from dlrun.commands import show_run
 from dlrun.data import views
 from dlrun.data.spec import FILLED, DataSpec
 from dlrun.errors import UserError
@@ -31,7 +32,7 @@ MOST_CLASSES = 10
 
 
 def main(words: list[str]) -> int:
-    """Trains nothing, loads no data but graphs, and writes nothing but the picture of an augmentation."""
+    """Trains nothing; draws what an augmentation does, and what the convolutions of a run see."""
     arguments = Arguments(
         USAGE, "Layers, shapes, parameters and FLOPs of a model on a data set, or what a run has left."
     )
@@ -39,7 +40,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="config groups of your own")
     given = arguments.parse_intermixed_args(words)
     if len(given.words) == 1 and _is_folder(given.words[0]):
-        _show_run(given.words[0])
+        show_run.show(given.words[0])
     else:
         _show_model(config.parse(compose.tree(given.words, given.config_dir)), words)
     return 0
@@ -254,35 +255,3 @@ def _shorten(names: tuple[str, ...]) -> str:
 def _memory(model: "nn.Module") -> str:
     num_bytes = sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])
     return f"{num_bytes / 2**20:.2f} MiB of weights"
-
-
-def _show_run(folder: str) -> None:
-    path = pathlib.Path(folder)
-    if (path / "sweep.json").exists():
-        raise UserError(f"{path}: is a sweep; see its runs: dlrun report {path}")
-    if not path.is_dir():
-        raise UserError(f"show: no folder {path}; see dlrun list runs")
-    run = runs.open_run(path)
-    row = comparison.collect([path])[0]
-    quoted = shlex.quote(str(path))
-    print(f"run     {path}")
-    print(f"state   {row.state}" + (f": {row.reason}" if row.reason else ""))
-    print(f"time    started {row.started or 'never'}, finished {run.status.get('finished') or 'not yet'}")
-    groups = ("model", "data", "optimizer", "scheduler", "seed")
-    print(f"config  {' '.join(f'{group}={row.keys.get(group)}' for group in groups)}")
-    if row.state == "done":
-        speed = f"{row.epochs} epochs in {row.seconds:.1f} s on {run.summary['device']}"
-        print(f"trained {run.summary['parameters']:,} parameters, {speed}; best epoch {row.best_epoch}")
-    if row.metrics:
-        from dlrun.console import print_metrics
-
-        print_metrics(
-            "final metrics" if row.state == "done" else f"latest metrics, after epoch {row.epochs}", row.metrics
-        )
-    files = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.name != ".lock")
-    print(f"files   {f'{chr(10)}        '.join(files)}")
-    if row.state == "done":
-        print(f"test    dlrun eval {quoted}")
-    else:
-        print(f"go on   dlrun resume {quoted}")
-    print(f"again   {shlex.join(['dlrun', *run.words])}")
