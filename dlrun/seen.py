@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+SMALLEST_SIDE = 4  # pixels of a map that still says where something is
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -33,10 +35,10 @@ def class_activation(
 ) -> tuple[str, Tensor]:
     """Grad-CAM: (where the features come from, a map (H', W') of what speaks for `score`, a number of the output).
 
-    The features are the last values of the size that the last convolution gives: behind its norm and activation, and
-    at the end of a block with several branches. Each channel weighs as much as its mean gradient; what is negative
-    speaks for other classes and is 0. Of a model that ends in global average pooling and a linear layer that is the
-    class activation map, divided by the number of places.
+    The features are the last values of the size that the last convolution of at least 4 x 4 places gives (of more than
+    one place, if there is none): behind its norm and activation, and at the end of a block with several branches. Each
+    channel weighs as much as its mean gradient; what is negative speaks for other classes and is 0. Of a model that
+    ends in global average pooling and a linear layer that is the class activation map, divided by the number of places.
 
     Selvaraju et al., "Grad-CAM", ICCV 2017; Zhou et al., "Learning Deep Features for Discriminative Localization",
     CVPR 2016.
@@ -47,9 +49,11 @@ def class_activation(
     leaves = [value[:1].clone().requires_grad_(value.is_floating_point()) for value in inputs]
     with torch.enable_grad(), _listening(model, copy=False) as answers:
         wanted = score(model.eval()(*leaves))
-    last = max((place for place, answer in enumerate(answers) if _is_convolution(answer)), default=None)
-    if last is None:
+    places = [place for place, answer in enumerate(answers) if _is_convolution(answer)]
+    if not places:
         raise ValueError("no convolution with more than one pixel")
+    large = [place for place in places if min(answers[place].values.shape[2:]) >= SMALLEST_SIDE]
+    last = (large or places)[-1]
     size = answers[last].values.shape[2:]
     behind = [answer for answer in answers[last:] if answer.values.shape[2:] == size]
     gradients = torch.autograd.grad(wanted, [answer.values for answer in behind], allow_unused=True)

@@ -29,6 +29,7 @@ SHAPES = {
 }
 BATCH_SIZE = 2  # more than one, so that no layer can take it for a size of the data
 MOST_CLASSES = 10
+MOST_SIDES = 6
 
 
 def main(words: list[str]) -> int:
@@ -84,8 +85,11 @@ def _show_model(checked: config.Config, words: list[str]) -> None:
     print(f"task    {type(task).__name__}: watches val/{task.watch}, {best} is best\n")
     title, columns = f"layers, of one {seen.kind} input {_size(shape)}", ("layer", "type", "output shape", "parameters")
     print_table(title, columns, _layer_rows(calls, layers), right=("output shape", "parameters"))
+    print()
+    for line in _sides(calls, layers):
+        print(line)
     found = blocks(model, inputs)
-    print(f"\nblocks  {', '.join(block.name for block in found)}: the last is the head")
+    print(f"blocks  {', '.join(block.name for block in found)}: the last is the head")
     freezing = transfer.freezing(checked, model, found)
     if freezing is not None:
         freezing.apply(model, epoch=0)
@@ -118,11 +122,15 @@ def _graphs(dataset: Any) -> list[str]:
 
 @dataclass
 class Call:
-    """One call of a layer; `shape` is that of its first output, without the batch, `sides` are its last two sizes."""
+    """One call of a layer; `shape` is that of its first output, without the batch, `sides` are its last two sizes.
+
+    `before` are those of its first input.
+    """
 
     layer: "nn.Module"
     shape: str | None = None
     sides: tuple[int, ...] = ()
+    before: tuple[int, ...] = ()
 
 
 def _run_once(
@@ -136,6 +144,9 @@ def _run_once(
 
     calls: list[Call] = []
 
+    def note_input(layer: "nn.Module", inputs: Any) -> None:
+        calls.append(Call(layer, before=tuple(inputs[0].shape[-2:]) if inputs and hasattr(inputs[0], "shape") else ()))
+
     def note_output(layer: "nn.Module", inputs: Any, output: Any) -> None:
         first = output[0] if isinstance(output, tuple) else output
         # Calls nest: the latest that has not returned is this one.
@@ -145,7 +156,7 @@ def _run_once(
 
     hooks = []
     for layer in layers:
-        hooks.append(layer.register_forward_pre_hook(lambda layer, _: calls.append(Call(layer))))
+        hooks.append(layer.register_forward_pre_hook(note_input))
         hooks.append(layer.register_forward_hook(note_output))
     counter = FlopCounterMode(display=False)
     try:
@@ -160,6 +171,29 @@ def _run_once(
         for hook in hooks:
             hook.remove()
     return calls, counter.get_total_flops()
+
+
+def _sides(calls: list[Call], layers: "dict[nn.Module, str]") -> list[str]:
+    """How the pixels along a side of each convolution come about, those with equal numbers once."""
+    from torch import nn
+
+    sums: dict[str, list[str]] = {}
+    for call in calls:
+        layer = call.layer
+        if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str) or not call.sides:
+            continue
+        sizes = zip(
+            call.before, layer.padding, layer.kernel_size, layer.stride, layer.dilation, call.sides, strict=True
+        )
+        texts = [f"floor(({n} + 2 * {p} - {d * (f - 1) + 1}) / {s}) + 1 = {after}" for n, p, f, s, d, after in sizes]
+        sums.setdefault(" and ".join(dict.fromkeys(texts)), []).append(layers[layer])
+    if not sums:
+        return []
+    lines = ["sides   of a convolution, floor((n + 2p - f) / s) + 1: n pixels, padding p, kernel f, stride s"]
+    for text, paths in list(sums.items())[:MOST_SIDES]:
+        lines.append(f"        {text}  {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+    rest = len(sums) - MOST_SIDES
+    return [*lines, f"        and {rest} other"] if rest > 0 else lines
 
 
 def _saving(calls: list[Call]) -> str | None:

@@ -69,8 +69,9 @@ def class_activation(image: Any, maps: Sequence[tuple[str, Any]], path: str) -> 
         show_image(ax, image)
     axes[0].set_title("input")
     for ax, (title, values) in zip(axes[1:], maps, strict=True):
-        values, top = np.asarray(values), float(np.max(values))
-        share = values / (top or 1.0)
+        share = np.asarray(values)
+        top = float(share.max())
+        share = share / (top or 1.0)
         ax.imshow(
             share, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * share, interpolation="bilinear",
             extent=(-0.5, width - 0.5, height - 0.5, -0.5),
