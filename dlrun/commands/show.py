@@ -174,13 +174,13 @@ def _run_once(
 
 
 def _sides(calls: list[Call], layers: "dict[nn.Module, str]") -> list[str]:
-    """How the pixels along a side of each convolution come about, those with equal numbers once."""
+    """How the pixels along a side of each convolution over more than one come about, those with equal numbers once."""
     from torch import nn
 
     sums: dict[str, list[str]] = {}
     for call in calls:
         layer = call.layer
-        if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str) or not call.sides:
+        if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str) or math.prod(call.before) == 1:
             continue
         sizes = zip(
             call.before, layer.padding, layer.kernel_size, layer.stride, layer.dilation, call.sides, strict=True
@@ -193,7 +193,7 @@ def _sides(calls: list[Call], layers: "dict[nn.Module, str]") -> list[str]:
     for text, paths in list(sums.items())[:MOST_SIDES]:
         lines.append(f"        {text}  {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
     rest = len(sums) - MOST_SIDES
-    return [*lines, f"        and {rest} other"] if rest > 0 else lines
+    return [*lines, f"        and {rest} others"] if rest > 0 else lines
 
 
 def _saving(calls: list[Call]) -> str | None:

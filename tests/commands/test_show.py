@@ -1,7 +1,11 @@
 """`dlrun show`: the layers of a model on a data set without loading it, or what a run has left."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from stored_runs import write_run, write_sweep
 from torch import nn
 
@@ -198,3 +202,23 @@ def test_the_layers_of_a_graph_model(capsys):
     assert "cost" not in out
     assert cli.main(["show", "model=diffpool", "data=karate"]) == 2
     assert capsys.readouterr().err.startswith("dlrun: error: model=diffpool: answers for whole graphs")
+
+
+def test_the_rule_behind_the_sides_of_convolutions(capsys):
+    assert cli.main(["show", "model=conv_filter", "data=photos", "model.padding=1", "model.stride=2"]) == 0
+    assert "        floor((64 + 2 * 1 - 3) / 2) + 1 = 32  conv\n" in capsys.readouterr().out
+    assert cli.main(["show", "model=resnet", "data=mnist"]) == 0
+    out = capsys.readouterr().out
+    assert "        floor((28 + 2 * 0 - 5) / 1) + 1 = 24  convs.0\n" in out
+    assert "        floor((12 + 2 * 1 - 3) / 1) + 1 = 12  blocks.0.conv1 and 1 more\n" in out
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(2, 20), f=st.integers(1, 5), p=st.integers(0, 3), s=st.integers(1, 4), d=st.integers(1, 3))
+def test_the_rule_is_the_size(n, f, p, s, d):
+    assume(n + 2 * p >= d * (f - 1) + 1)
+    layer = nn.Conv2d(1, 1, f, stride=s, padding=p, dilation=d)
+    calls, _ = show._run_once("one", layer, (torch.rand(2, 1, n, n),), [layer])
+    text, _ = show._sides(calls, {layer: "conv"})[1].split("  conv")
+    rule, size = text.split(" = ")
+    assert eval(rule, {"floor": math.floor}) == int(size) == calls[0].sides[0]

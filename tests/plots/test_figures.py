@@ -11,12 +11,16 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
+from dlrun.plots import feature_maps, filters
 from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
 from dlrun.plots.figure import png_bytes, shorten
 from dlrun.plots.images import before_and_after, predictions_grid
 
 LONG_NAMES = [f"{i}: a class with a long name of its own, number {i}" for i in range(100)]
+
+NOISE = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+MAP = torch.rand(4, 4)
 
 
 def history(epochs):
@@ -68,6 +72,19 @@ FIGURES = {
     "classes 100": lambda: per_class_accuracy(counts(100), LONG_NAMES),
     "predictions": lambda: predictions([str(i) for i in range(25)]),
     "predictions with long names": lambda: predictions(LONG_NAMES),
+    "answers": lambda: filters.answers(
+        torch.rand(5, 3, 8, 8), NOISE, NOISE / 2, "a kernel with a long name of its own"
+    ),
+    "edges": lambda: filters.edges(NOISE[0], [("fixed: sobel_x", NOISE[0, 0, :3, :3], NOISE[0])] * 2),
+    "kernels": lambda: feature_maps.kernels(torch.randn(3, 1, 5, 5), "convs.0"),
+    "kernels 65": lambda: feature_maps.kernels(torch.randn(65, 3, 3, 3), "features.0.0.a.long.path.of.a.layer"),
+    "feature maps": lambda: feature_maps.feature_maps(
+        NOISE[0], [("features.0.0.a.long.path", torch.rand(9, 4, 4))] * 4
+    ),
+    "few feature maps": lambda: feature_maps.feature_maps(NOISE[0], [("conv", torch.rand(2, 1, 1))]),
+    "class activation": lambda: feature_maps.class_activation(
+        NOISE[0], [(LONG_NAMES[0], MAP), ("b", 0 * MAP)], "convs.1"
+    ),
     "predictions 1": lambda: predictions(["cat", "dog"], number=1),
 }
 
@@ -102,6 +119,20 @@ def test_png(name):
     assert png.startswith(b"\x89PNG\r\n")
     width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
     assert 400 < width < 2200 and 200 < height < 2200
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("answers", 16), ("edges", 6), ("kernels", 3), ("kernels 65", 64), ("feature maps", 32), ("few feature maps", 3)],
+)
+def test_a_picture_has_an_axis_an_image(name, number):
+    assert [len(ax.images) for ax in FIGURES[name]().axes] == [1] * number
+
+
+def test_the_brightest_place_of_a_class_activation_is_1_and_an_empty_map_says_so():
+    first, second = FIGURES["class activation"]().axes[1:]
+    assert float(first.images[1].get_array().max()) == 1
+    assert "nothing speaks for it" in second.get_title()
 
 
 def words(figure):
