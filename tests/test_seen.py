@@ -60,7 +60,7 @@ def test_an_activation_in_place_and_a_second_image_change_nothing():
         ("cnn", "convs.1", (8, 8), 2),
         ("googlenet_mini", "blocks.1", (4, 4), 16),
         ("resnet", "blocks.1", (4, 4), 6),
-        ("mobilenet_v2", "features", (4, 4), 52),
+        ("mobilenet_v1", "blocks", (4, 4), 27),
     ],
 )
 def test_the_features_are_the_last_of_their_size(name, path, shape, number):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dlrun import config, runs
 from dlrun.arguments import Arguments
+from dlrun.data.spec import IMAGE_TARGETS
 from dlrun.errors import UserError
 from dlrun.tables import print_table
 
@@ -40,6 +41,11 @@ def main(words: list[str]) -> int:
         _write(given, run)
     elif given.prompt is not None:
         raise UserError("predict: --prompt is for a run that has learned to write a text (data=text)")
+    elif run.spec.target in IMAGE_TARGETS:
+        raise UserError(
+            f"predict: this run answers with images, and a table has none; {stored.path}/plots/answers.png shows some, "
+            "and data.root=FOLDER takes your own"
+        )
     elif not given.inputs:
         raise UserError(f"predict: which inputs? usage: {USAGE}")
     else:

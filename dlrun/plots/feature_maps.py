@@ -26,7 +26,7 @@ def kernels(weight: Any, path: str) -> "Figure":
     top = float(np.abs(shown).max()) or 1.0
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
-    figure, axes = new_figure(rows, columns, width=CELL * max(columns, 5), height=CELL * rows + 0.8)
+    figure, axes = new_figure(rows, columns, width=CELL * max(columns, 6), height=CELL * rows + 0.8)
     for ax, kernel in zip(axes, shown, strict=False):
         show_image(ax, (kernel / top + 1) / 2)
     for ax in axes[len(shown) :]:
@@ -34,7 +34,7 @@ def kernels(weight: Any, path: str) -> "Figure":
     count = f"{len(shown)} of {len(weight)}" if len(weight) > len(shown) else str(len(weight))
     size = " x ".join(map(str, weight.shape[2:]))
     levels = "grey is 0" if weight.shape[1] == 3 else f"black is {-top:.2g}, grey 0, white {top:.2g}"
-    figure.suptitle(f"{count} kernels of {size} in {path}: {levels}", fontsize=10)
+    figure.suptitle(f"{count} kernels of {size} in {shorten(path, NAME_LENGTH)}: {levels}", fontsize=10)
     return figure
 
 

@@ -41,6 +41,8 @@ def test_an_image_as_the_answer_has_no_class(capsys, tmp_path):
     lines = shown(capsys, *words)
     assert len(lines) == 2
     assert pictures(tmp_path) == ["feature_maps", "kernels"]
+    assert cli.main(["predict", "run", "photo.png"]) == 2
+    assert capsys.readouterr().err.startswith("dlrun: error: predict: this run answers with images")
 
 
 @pytest.mark.parametrize("words", [["model=mlp", "model.hidden_sizes=[]"], ["model=linear"]], ids=" ".join)
