@@ -58,7 +58,7 @@ def before_and_after(rows: Any, labels: Sequence[str], captions: Sequence[Sequen
     for row, label in enumerate(labels):
         for column in range(columns):
             ax = axes[row * columns + column]
-            _show(ax, rows[row, column], MUTED, linewidth=0.8)
+            show_image(ax, rows[row, column], MUTED, linewidth=0.8)
             ax.set_title(captions[row][column], fontsize=8)
         axes[row * columns].set_ylabel(label, fontsize=9)
     return figure
