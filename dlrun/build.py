@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dlrun import schedulers
 from dlrun.config import Config
 from dlrun.data import views
-from dlrun.data.loading import Augment, Loader, Prepare, TensorLoader, WorkerLoader
+from dlrun.data.loading import Loader, Prepare, TensorLoader, WorkerLoader
 from dlrun.data.parts import Part, TensorPart
 from dlrun.data.spec import FILLED, IMAGE_TARGETS, DataSpec
 from dlrun.engine import device as devices
@@ -190,7 +190,7 @@ def check_fit(config: Config, model: nn.Module, task: Any, train: Loader, val: L
     try:
         with torch.inference_mode():
             output = model.eval()(*inputs)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError) as error:
         shape = tuple(inputs[0].shape[1:])
         raise UserError(f"{name}: cannot take an input of shape {shape}: {_first_line(error)}") from error
     if hasattr(task, "check"):
@@ -216,13 +216,9 @@ def _learns_from_one(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bool
 
 
 def loaders(
-    config: Config,
-    parts: dict[str, Part],
-    prepare: Prepare,
-    device: torch.device,
-    augment: Augment | None = None,
+    config: Config, parts: dict[str, Part], prepare: Prepare, device: torch.device, **training: Any
 ) -> dict[str, Loader]:
-    """A loader a part; `train` is shuffled by the run's seed, and what it gives to training is changed by `augment`.
+    """A loader a part; `train` is shuffled by the run's seed, and alone gets `training`: an augmentation, a sampler.
 
     **Raises:** `UserError` if a part gives no batch at all.
     """
@@ -247,7 +243,7 @@ def loaders(
             seed=config.seed,
             drop_last=is_train and trainer.drop_last,
             limit=trainer.limit_batches,
-            augment=augment if is_train else None,
+            **({key: value for key, value in training.items() if value is not None} if is_train else {}),
         )
     if made["train"].num_batches == 0:
         examples = len(parts["train"])

@@ -111,11 +111,12 @@ class Sweeper:
 
 @dataclass(frozen=True)
 class Config:
-    """One run. `model`, `data`, `augment`, `task`, `optimizer`, `scheduler` hold a registered `name` and its keys."""
+    """One run. The groups up to `scheduler` hold a registered `name` and its keys."""
 
     model: dict[str, Any]
     data: dict[str, Any]
     augment: dict[str, Any]
+    sampler: dict[str, Any]
     task: dict[str, Any]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]

@@ -68,16 +68,17 @@ def conclude(
     model = _best_model(home, state)
     part = "test" if "test" in loaders else "val" if "val" in loaders else "train"
     autocast = devices.autocast(config.device.precision, device_of(state))
-    final = evaluate(model, task, loaders[part], autocast, keep_outputs=True)
+    loader = loaders[part].exact()
+    final = evaluate(model, task, loader, autocast, keep_outputs=True)
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
     metrics = _final_metrics(state, part, final.metrics | build.report(task, model, final))
     home.write_summary(_summary(config, words, state, task, recorder, metrics, outcome))
     home.write_predictions({"index": final.index.tolist(), **task.predictions(final.outputs, final.target)})
     if config.logger.pictures:
-        _draw(home, state, task, final, loaders[part], recorder)
+        _draw(home, state, task, final, loader, recorder)
     if recorder.events is not None:
         if config.logger.graph:
-            reason = recorder.events.graph(model, loaders[part].example())
+            reason = recorder.events.graph(model, loader.example())
             if reason is not None:
                 print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
         recorder.events.hparams(flatten(config.to_dict()), metrics)

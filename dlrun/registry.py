@@ -200,9 +200,20 @@ AUGMENTS = Registry(
         "cutmix": "dlrun.augment.mixing:CutMix",
     },
 )
+SAMPLERS = Registry(
+    "sampler",
+    {
+        "full": "dlrun.data.samplers:Full",
+        "neighbor": "dlrun.data.samplers_neighbor:Neighbor",
+        "pinsage": "dlrun.data.samplers_pinsage:PinSage",
+        "layer": "dlrun.data.samplers_layer:Layer",
+        "cluster": "dlrun.data.samplers_cluster:Cluster",
+        "saint": "dlrun.data.samplers_saint:Saint",
+    },
+)
 
 # The config groups whose `name` picks a registered thing.
-REGISTRIES = {registry.kind: registry for registry in (MODELS, DATA, AUGMENTS, TASKS, OPTIMIZERS, SCHEDULERS)}
+REGISTRIES = {registry.kind: registry for registry in (MODELS, DATA, AUGMENTS, SAMPLERS, TASKS, OPTIMIZERS, SCHEDULERS)}
 
 _loaded_plugins: set[str] = set()
 

@@ -1,5 +1,6 @@
 """One graph in memory, what can be said of it, and what is wrong with it."""
 
+import functools
 import warnings
 from dataclasses import dataclass, field
 
@@ -12,6 +13,29 @@ from dlrun.errors import UserError
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 PRINTED_UP_TO = 12  # nodes of an adjacency matrix
+
+
+@dataclass
+class Incoming:
+    """Who sends to each node, in compressed rows, self-loops apart.
+
+    **Fields:**
+
+    - `starts` (N + 1,): node i receives by the places `starts[i]` to `starts[i + 1] - 1`.
+    - `source`, `edge`: of each place where the message comes from, and which edge of the graph it is.
+    - `loops` (L,): the edges that lead from a node to itself, sorted by the node, `owner` (L,).
+    """
+
+    starts: Tensor
+    source: Tensor
+    edge: Tensor
+    loops: Tensor
+    owner: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """(N,): how many others send to each node."""
+        return self.starts.diff()
 
 
 @dataclass
@@ -55,6 +79,18 @@ class Graph:
         """The number (N,) of edges that arrive at each node."""
         return torch.bincount(self.edge_index[1], minlength=self.num_nodes)
 
+    @functools.cached_property
+    def incoming(self) -> Incoming:
+        """The edges sorted by the node that receives."""
+        source, target = self.edge_index
+        edge = (source != target).nonzero().flatten()
+        edge = edge[target[edge].argsort(stable=True)]
+        starts = torch.zeros(self.num_nodes + 1, dtype=torch.int64)
+        torch.cumsum(torch.bincount(target[edge], minlength=self.num_nodes), dim=0, out=starts[1:])
+        loops = (source == target).nonzero().flatten()
+        owner, order = source[loops].sort(stable=True)
+        return Incoming(starts, source[edge], edge, loops[order], owner)
+
     def is_directed(self) -> bool:
         """Whether an edge is there that has no counterpart."""
         keys = self.edge_index[0] * self.num_nodes + self.edge_index[1]
@@ -87,6 +123,27 @@ def sparse_features(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int
     """
     places = torch.stack([row.long(), column.long()])
     return torch.sparse_coo_tensor(places, value, shape, check_invariants=True).coalesce().to_sparse_csr()
+
+
+def members(sizes: Tensor, index: Tensor) -> Tensor:
+    """The positions of what the segments `index` hold, where segment s has `sizes[s]` members; no loop over them."""
+    starts = sizes.cumsum(0) - sizes
+    taken = sizes[index]
+    before = taken.cumsum(0) - taken
+    first = (starts[index] - before).repeat_interleave(taken)
+    return first + torch.arange(len(first), device=first.device)
+
+
+def rows(x: Tensor, index: Tensor) -> Tensor:
+    """The rows `index` (M,) of features (N, F), in the layout that they have."""
+    if x.layout != torch.sparse_csr:
+        return x.index_select(0, index)
+    lengths = x.crow_indices().diff()
+    place = members(lengths, index)
+    starts = torch.zeros(len(index) + 1, dtype=torch.int64, device=x.device)
+    torch.cumsum(lengths[index], dim=0, out=starts[1:])
+    shape = (len(index), x.shape[1])
+    return torch.sparse_csr_tensor(starts, x.col_indices()[place], x.values()[place], shape, check_invariants=False)
 
 
 def both_ways(edges: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Parts whose samples are nodes of one graph, or whole graphs, and their batches.
 
-What a model gets, and calls `place`, is the last input: the nodes that are asked for (B,), or the offsets (B + 1,) of
-the graphs of a batch, whose nodes lie one after another.
+What a model gets fourth, and calls `place`, are the nodes that are asked for (B,), or the offsets (B + 1,) of the
+graphs of a batch, whose nodes lie one after another. What follows it describes a sample of a graph; see samplers.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data import graph as graphs
-from dlrun.data.graph import Graph
+from dlrun.data.graph import Graph, members
 from dlrun.data.loading import Batch, Loader, Prepare
 
 
@@ -38,9 +38,10 @@ class NodePart:
     def nbytes(self) -> int:
         return self.graph.nbytes()
 
-    def loader(self, prepare: Prepare, device: torch.device, **options: Any) -> Loader:
-        """The whole graph in every batch."""
-        return WholeGraphLoader(self, prepare, device, **options)
+    def loader(self, prepare: Prepare, device: torch.device, *, sampler: Any = None, **options: Any) -> Loader:
+        """The whole graph in every batch, or what `sampler` takes of it."""
+        make = WholeGraphLoader if sampler is None else sampler.loader
+        return make(self, prepare, device, **options)
 
 
 class WholeGraphLoader(Loader):
@@ -97,7 +98,7 @@ class GraphsPart:
         return len(self.target)
 
     def subset(self, index: Tensor) -> "GraphsPart":
-        nodes, edges = _members(self.num_nodes, index), _members(self.num_edges, index)
+        nodes, edges = members(self.num_nodes, index), members(self.num_edges, index)
         return GraphsPart(
             self.x.index_select(0, nodes),
             self.edge_index.index_select(1, edges),
@@ -148,15 +149,6 @@ class GraphsLoader(Loader):
 
     def example(self) -> tuple[Tensor, ...]:
         return self.prepare(self.resident.subset(torch.zeros(1, dtype=torch.int64, device=self.device)).joined())
-
-
-def _members(sizes: Tensor, index: Tensor) -> Tensor:
-    """The positions of what the segments `index` hold, where segment s has `sizes[s]` members; no loop over them."""
-    starts = sizes.cumsum(0) - sizes
-    taken = sizes[index]
-    before = taken.cumsum(0) - taken
-    first = (starts[index] - before).repeat_interleave(taken)
-    return first + torch.arange(len(first), device=first.device)
 
 
 def describe(parts: Mapping[str, Any], class_names: tuple[str, ...]) -> list[str]:

@@ -26,7 +26,8 @@ class Batch:
     """What a model (`model(*batch.inputs)`) and a task get.
 
     `target` is (B, ...), `index` (B,) holds the positions of the samples in their part. A sample that is mixed with
-    another has `share` (B,) in 0..1 of the mixture, and `partner` (B, ...) is the target of the other.
+    another has `share` (B,) in 0..1 of the mixture, and `partner` (B, ...) is the target of the other. `weight` (B,) is
+    what each counts in the mean loss; None: all count 1.
     """
 
     inputs: tuple[Tensor, ...]
@@ -34,6 +35,7 @@ class Batch:
     index: Tensor
     partner: Tensor | None = None
     share: Tensor | None = None
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return self.index.shape[0]
@@ -70,15 +72,24 @@ class Loader:
         self.part, self.prepare, self.device, self.augment = part, prepare, device, augment
         self.num_examples = len(part)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        batches = len(part) // batch_size if drop_last else -(-len(part) // batch_size)
-        self.num_batches = min(batches, limit) if limit is not None else batches
+        self.drop_last, self.limit = drop_last, limit
+        self.num_batches = self.batches_of(len(part), batch_size)
+
+    def batches_of(self, count: int, size: int) -> int:
+        """How many batches an epoch has if each takes `size` of `count`."""
+        batches = count // size if self.drop_last else -(-count // size)
+        return min(batches, self.limit) if self.limit is not None else batches
 
     def order(self, epoch: int | None) -> Tensor:
         """The order (N,) of the samples in `epoch`; without one, that of the first."""
+        return self.order_of(self.num_examples, epoch)
+
+    def order_of(self, count: int, epoch: int | None) -> Tensor:
+        """The order of `count` things in `epoch`; without one, that of the first."""
         if not self.shuffle:
-            return torch.arange(self.num_examples)
+            return torch.arange(count)
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + (epoch or 0)) % 2**63)
-        return torch.randperm(self.num_examples, generator=generator)
+        return torch.randperm(count, generator=generator)
 
     def rows(self, epoch: int | None) -> Tensor:
         """The order (1, N) of the samples in `epoch`; where samples are mixed, the partner of each below it (2, N)."""
@@ -104,6 +115,10 @@ class Loader:
     def example(self) -> tuple[Tensor, ...]:
         """What a model gets for the first sample alone."""
         return self.prepare(tuple(value.unsqueeze(0).to(self.device) for value in self.part.read(0)))
+
+    def exact(self) -> "Loader":
+        """The loader to measure with: this one, unless its batches are but samples of what a model needs."""
+        return self
 
 
 class TensorLoader(Loader):

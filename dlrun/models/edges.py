@@ -5,6 +5,9 @@ Kipf and Welling, "Semi-supervised classification with graph convolutional netwo
 
 Letters: N nodes, E edges. An edge (j, i) of `edge_index` (2, E) carries a message from j to i, so row i of a matrix
 holds what node i receives.
+
+A sample of a graph brings two tensors more, by which its matrices are in expectation those of the whole graph: each of
+its entries is the whole graph's, from `degrees`, times the edge's `scale`.
 """
 
 import functools
@@ -31,10 +34,23 @@ def _once(compute: Callable[["Edges"], T]) -> "functools.cached_property[T]":
 
 
 class Edges:
-    """`edge_index` (2, E) between `num_nodes` nodes; `edge_weight` (E,), or features (E, D), which are no weights."""
+    """`edge_index` (2, E) between `num_nodes` nodes; `edge_weight` (E,), or features (E, D), which are no weights.
 
-    def __init__(self, edge_index: Tensor, edge_weight: Tensor, num_nodes: int):
+    Of a sample, `scale` (E,) is how many edges of the whole graph each edge stands for, and `degrees` (N, 3) are the
+    nodes' in the whole graph: how many edges arrive, the sum of their weights, the sum of those that leave to others.
+    All self-loops of its nodes are in a sample.
+    """
+
+    def __init__(
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor,
+        num_nodes: int,
+        scale: Tensor | None = None,
+        degrees: Tensor | None = None,
+    ):
         self.index, self.num_nodes, self.given = edge_index, num_nodes, edge_weight
+        self.scale, self._degrees = scale, degrees
 
     @_once
     def features(self) -> Tensor:
@@ -42,9 +58,26 @@ class Edges:
         return self.given.reshape(self.index.shape[1], -1)
 
     @_once
-    def weight(self) -> Tensor:
-        """(E,): the weights, or 1 where there are features."""
+    def own_weight(self) -> Tensor:
+        """(E,): the weights as they are given, or 1 where there are features."""
         return self.given if self.given.ndim == 1 else self.given.new_ones(self.index.shape[1])
+
+    @_once
+    def weight(self) -> Tensor:
+        """(E,): what each edge counts in a sum."""
+        return self.own_weight if self.scale is None else self.own_weight * self.scale
+
+    @_once
+    def degrees(self) -> Tensor:
+        """(N, 3): how many edges arrive, the sum of their weights, the sum of those that leave to others."""
+        if self._degrees is not None:
+            return self._degrees.to(self.own_weight.dtype)
+        (source, target), weight = self.index, self.own_weight
+        empty = weight.new_zeros(self.num_nodes)
+        count = torch.bincount(target, minlength=self.num_nodes).to(weight.dtype)
+        arriving = empty.index_add(0, target, weight)
+        leaving = empty.index_add(0, source, weight.masked_fill(source == target, 0.0))
+        return torch.stack([count, arriving, leaving], dim=1)
 
     @_once
     def adjacency(self) -> Sparse:
@@ -56,8 +89,8 @@ class Edges:
     def mean(self) -> Sparse:
         """The mean over the neighbours, all of the same weight; 0 for a node without any."""
         source, target = self.index
-        count = torch.bincount(target, minlength=self.num_nodes)
-        return self._matrix(source, target, (1 / count.to(self.weight.dtype))[target])
+        share = (1 / self.degrees[:, 0])[target]
+        return self._matrix(source, target, share if self.scale is None else share * self.scale)
 
     @_once
     def normalized(self) -> Sparse:
@@ -69,7 +102,7 @@ class Edges:
         missing = torch.nonzero(~looped).flatten()
         source, target = torch.cat([source, missing]), torch.cat([target, missing])
         weight = torch.cat([self.weight, self.weight.new_ones(len(missing))])
-        scale = _inverse_root(weight.new_zeros(self.num_nodes).index_add(0, target, weight))
+        scale = _inverse_root(self.degrees[:, 1] + ~looped)
         return self._matrix(source, target, scale[source] * weight * scale[target])
 
     @_once
@@ -83,7 +116,7 @@ class Edges:
         """-D^-1/2 A D^-1/2 without self-loops: the normalised Laplacian scaled to -1..1, 2 its largest eigenvalue."""
         is_edge = self.index[0] != self.index[1]
         (source, target), weight = self.index[:, is_edge], self.weight[is_edge]
-        scale = _inverse_root(weight.new_zeros(self.num_nodes).index_add(0, source, weight))
+        scale = _inverse_root(self.degrees[:, 2])
         return self._matrix(source, target, -scale[source] * weight * scale[target])
 
     def _matrix(self, source: Tensor, target: Tensor, value: Tensor) -> Sparse:

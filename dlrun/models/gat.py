@@ -1,7 +1,7 @@
 """GAT: each node weighs its neighbours by attention, several heads side by side.
 
 Velickovic et al., "Graph attention networks", 2018. The defaults are the paper's for Cora: 8 heads of 8 features, then
-one head a class. The attention is torch_geometric's.
+one head a class. The attention is torch_geometric's; of a sample of the edges it takes each for one edge.
 
 Letters: N nodes, E edges, F features, M heads, D features of a head.
 """

@@ -4,8 +4,9 @@ Letters: N nodes, F features, E edges, H hidden features, K outputs (`out_featur
 for. A layer is `layer(x, edges)`: features (N, ...) and the graph's `Edges` to new features (N, ...).
 """
 
+import itertools
 from collections.abc import Callable
-from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -57,18 +58,29 @@ class GraphModel(nn.Module):
         has_head = head or level == "graph" or jump is not None
         self.encoder = Linear(in_features, hidden_size) if encode else None
         sizes = [hidden_size if encode else in_features, *[hidden_size] * (num_layers if has_head else num_layers - 1)]
-        hidden = [layer(*pair, False) for pair in pairwise(sizes)]
+        hidden = [layer(*pair, False) for pair in itertools.pairwise(sizes)]
         self.layers = nn.ModuleList(hidden if has_head else [*hidden, layer(sizes[-1], out_features, True)])
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_size) if norm else nn.Identity() for _ in hidden)
         width = hidden_size * (num_layers if jump == "cat" else 1)
         self.readout = readouts.make(readout, width) if level == "graph" else None
         width = width if self.readout is None else int(self.readout.out_features)  # type: ignore[arg-type]
         self.fc = Linear(width, out_features) if has_head else None
-        self._given: tuple[Tensor, ...] = ()
+        self._given: tuple[Tensor | None, ...] = ()
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, place: Tensor) -> Tensor:
-        """Logits (B, K) of the nodes `place` (B,), or of the graphs that `place` (B + 1,) holds the offsets of."""
-        h = self._hidden(x, edge_index, edge_weight)
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor,
+        place: Tensor,
+        scale: Tensor | None = None,
+        degrees: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, K) of the nodes `place` (B,), or of the graphs that `place` (B + 1,) holds the offsets of.
+
+        A sample of a graph brings `scale` (E,) and `degrees` (N, 3) of its edges and nodes; see `Edges`.
+        """
+        h = self._hidden(x, edge_index, edge_weight, scale, degrees)
         if self.fc is None:
             return self.layers[-1](dropout(h, self.dropout, self.training), self._edges)[place]  # (N, H) -> (B, K)
         assert isinstance(h, Tensor)
@@ -80,8 +92,8 @@ class GraphModel(nn.Module):
         h = self._hidden(x, edge_index, edge_weight)
         return h.to_dense() if isinstance(h, Sparse) else h
 
-    def _hidden(self, *given: Tensor) -> "Tensor | Sparse":
-        self._take(*given)
+    def _hidden(self, x: Tensor, *given: Tensor | None) -> "Tensor | Sparse":
+        self._take(x, *given)
         h, seen = self._x, []
         if self.encoder is not None:
             h = self.activation(self.encoder(dropout(h, self.dropout, self.training)))
@@ -96,11 +108,12 @@ class GraphModel(nn.Module):
             return h
         return torch.cat(seen, dim=1) if self.jump == "cat" else torch.stack(seen).amax(dim=0)
 
-    def _take(self, *given: Tensor) -> None:
+    def _take(self, x: Tensor, *given: Any) -> None:
         # The same tensors again, as in every step on one graph: what was computed from them is still right.
-        if len(self._given) == len(given) and all(a is b for a, b in zip(self._given, given, strict=True)):
+        if all(a is b for a, b in itertools.zip_longest(self._given, (x, *given))):
             return
-        x, edge_index, edge_weight = self._given = given
-        self._edges = Edges(edge_index, edge_weight, x.shape[0])
+        self._given = (x, *given)
+        edge_index, edge_weight, *sample = given
+        self._edges = Edges(edge_index, edge_weight, x.shape[0], *sample)
         with torch.inference_mode(False):  # an evaluation may come first, and training use it then
             self._x: Tensor | Sparse = Sparse.from_csr(x) if x.layout == torch.sparse_csr else x

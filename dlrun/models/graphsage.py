@@ -1,7 +1,7 @@
 """GraphSAGE: a node's own features beside the mean of its neighbours'.
 
 Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", 2017, with the mean aggregator. All
-neighbours are taken, not a sample of them.
+neighbours are taken, unless `sampler=neighbor` gives batches of samples of them, as in the paper.
 
 Letters: N nodes, F features, K outputs.
 """

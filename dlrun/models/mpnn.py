@@ -7,6 +7,7 @@ Letters: N nodes, E edges, D features of an edge, H hidden features.
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn import NNConv
 
@@ -15,19 +16,28 @@ from dlrun.models.graph import GraphModel
 from dlrun.schema import PositiveInt, ProperFraction
 
 
+class EdgeNetwork(nn.Sequential):
+    """A matrix, flattened, of each edge's features; their last column, which is none of them, multiplies it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input[:, :-1]) * input[:, -1:]
+
+
 class MessageLayer(nn.Module):
     """A gated recurrent unit whose input is the sum of the messages `A(e_ji) x_j`, A the edge network."""
 
     def __init__(self, hidden_size: int, num_edge_features: int, edge_hidden_size: int):
         super().__init__()
-        network = nn.Sequential(
+        network = EdgeNetwork(
             nn.Linear(num_edge_features, edge_hidden_size), nn.ReLU(), nn.Linear(edge_hidden_size, hidden_size**2)
         )
         self.conv = NNConv(hidden_size, hidden_size, network, aggr="add")
         self.rnn = nn.GRUCell(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
-        message = self.conv(x, edges.index, edges.features).relu()  # (N, H); a matrix (H, H) for each of the E edges
+        scale = edges.features.new_ones(len(edges.features)) if edges.scale is None else edges.scale
+        given = torch.cat([edges.features, scale[:, None]], dim=1)
+        message = self.conv(x, edges.index, given).relu()  # (N, H); a matrix (H, H) for each of the E edges
         return self.rnn(message, x)
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dlrun.data.graph import Graph
@@ -32,6 +33,14 @@ class NodeClass(Multiclass):
     ):
         super().__init__(spec, label_smoothing=label_smoothing)
         self.embedding = embedding
+
+    def loss(self, output: Tensor, batch: Any) -> Tensor:
+        """The mean cross-entropy, in which a node counts as much as the batch says."""
+        if batch.weight is None:
+            return super().loss(output, batch)
+        smoothing = self.label_smoothing
+        losses = F.cross_entropy(output.float(), batch.target, label_smoothing=smoothing, reduction="none")
+        return (losses * batch.weight).mean()
 
     def pictures(self, findings: Findings) -> dict[str, Any]:
         """Those of classes; the graph with what was predicted; the nodes' vectors; attention where there is any."""

@@ -1,0 +1,98 @@
+"""Some neighbours of each node, drawn evenly.
+
+Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", 2017 (GraphSAGE).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlrun.data.graph import Graph
+from dlrun.data.graph_parts import NodePart
+from dlrun.data.loading import Loader, Prepare
+from dlrun.data.samplers import Numbering, Sample, SeedLoader, gathered
+from dlrun.schema import PositiveInt
+
+
+class Neighbor:
+    """`fanouts[h]` neighbours of each node that is h edges away from what a batch asks for.
+
+    Without replacement, all of them where there are no more; with `replace`, the same one may be drawn twice. Either
+    way what an edge carries is scaled up by the neighbours that it stands for, so a sum or mean over neighbours is
+    unbiased (what is behind a nonlinearity is not). Every train node is asked for once an epoch.
+    """
+
+    def __init__(self, *, fanouts: tuple[PositiveInt, ...] = (10, 10), replace: bool = False):
+        if not fanouts:
+            raise ValueError("fanouts: is empty; one number a layer is needed, such as [10,10]")
+        self.fanouts, self.replace, self.num_hops = fanouts, replace, len(fanouts)
+
+    def loader(self, part: NodePart, prepare: Prepare, device: torch.device, **options: Any) -> Loader:
+        """`batch_size` nodes of `part` and what was drawn around them."""
+        graph, numbering = part.graph, Numbering(part.graph.num_nodes)
+
+        def draw(seeds: Tensor, generator: torch.Generator) -> Sample:
+            return around(graph, numbering, seeds, self.fanouts, self.replace, generator)
+
+        return SeedLoader(part, prepare, device, draw=draw, **options)
+
+
+def around(
+    graph: Graph,
+    numbering: Numbering,
+    seeds: Tensor,
+    fanouts: tuple[int, ...],
+    replace: bool,
+    generator: torch.Generator,
+) -> Sample:
+    """`seeds` (B,), which come first, and hop by hop the neighbours that were drawn; each node is looked at once."""
+    incoming = graph.incoming
+    counts, found = incoming.counts, []
+    with numbering:
+        frontier = numbering.append(seeds)
+        for fanout in fanouts:
+            degree = counts[frontier]
+            offset, is_drawn = choose(degree, fanout, replace, generator)
+            row = torch.arange(len(frontier))[:, None].expand_as(offset)[is_drawn]
+            place = incoming.starts[frontier][row] + offset[is_drawn]
+            scale = degree / (degree.clamp(max=fanout) if not replace else fanout)
+            found.append((numbering.position[frontier][row], place, scale[row]))
+            frontier = numbering.add(incoming.source[place])
+        target, place, scale = (torch.cat(column) for column in zip(*found, strict=True))
+        return gathered(graph, numbering, target, place, scale)
+
+
+def choose(degree: Tensor, fanout: int, replace: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(Numbers (M, k) of neighbours, 0 to `degree` (M,) - 1, which of them (M, k) are drawn), k at most `fanout`."""
+    largest = int(degree.max()) if len(degree) else 0
+    width = (fanout if largest else 0) if replace else min(fanout, largest)
+    if replace:
+        offset = _uniform(degree[:, None].expand(-1, width), generator)
+        return offset, (degree > 0)[:, None].expand_as(offset)
+    offset = torch.arange(width).repeat(len(degree), 1)
+    is_cut = degree > width
+    if is_cut.any():
+        offset[is_cut] = _distinct(degree[is_cut], width, generator)
+    return offset, torch.arange(width) < degree[:, None]
+
+
+def _distinct(degree: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` different numbers below `degree` (M,), every set equally likely: (M, count).
+
+    Floyd's way: the i-th is drawn from one number more than the one before, and that number stands in for a repetition.
+    It costs nothing that grows with the degrees (Bentley and Floyd, "A sample of brilliance", 1987).
+    """
+    chosen = torch.empty(len(degree), count, dtype=torch.int64)
+    for i in range(count):
+        last = degree - count + i
+        drawn = _uniform(last + 1, generator)
+        is_repeated = (chosen[:, :i] == drawn[:, None]).any(dim=1)
+        chosen[:, i] = torch.where(is_repeated, last, drawn)
+    return chosen
+
+
+def _uniform(below: Tensor, generator: torch.Generator) -> Tensor:
+    """Whole numbers from 0, each below its own of `below`."""
+    points = torch.rand(below.shape, generator=generator, dtype=torch.float64)
+    return torch.minimum((points * below).long(), (below - 1).clamp(min=0))
