@@ -131,7 +131,7 @@ class Composer:
         """The config that `overrides` stand for. **Raises:** `UserError`."""
         choices: dict[str, Override] = {}
         values: list[Override] = []
-        for override in parse(overrides):
+        for override in [part for whole in parse(overrides) for part in _apart(whole)]:
             if self._is_choice(override):
                 choices[override.key_or_group] = override
             else:
@@ -212,6 +212,18 @@ def _store_plugins(config_dirs: list[str]) -> None:
                 raise UserError(
                     f"{kind} {name!r} (a plug-in): its defaults must be plain: {_one_line(error)}"
                 ) from error
+
+
+def _apart(override: Override) -> list[Override]:
+    """`model={name:gin,readout:max}` as `model=gin` and `model.readout=max`; any other word as it is.
+
+    A sweep can so list options of a group together with keys that only some of them have.
+    """
+    group, value = override.key_or_group, override.value()
+    if group not in registry.REGISTRIES or not isinstance(value, dict) or "name" not in value:
+        return [override]
+    keys = {str(key): part for key, part in value.items() if key != "name"}
+    return parse([word(group, str(value["name"])), *(word(f"{group}.{key}", part) for key, part in keys.items())])
 
 
 def _set(config: DictConfig, override: Override) -> None:

@@ -204,6 +204,15 @@ def test_a_file_for_a_plug_in_goes_before_its_signature(tmp_path):
 # ---- the jobs of a sweep
 
 
+def test_an_option_may_be_named_together_with_its_keys():
+    word = "model={name:gin,readout:max}"
+    assert compose.tree([word], []) == compose.tree(["model=gin", "model.readout=max"], [])
+    assert compose.tree(["model={name:sagpool}", "model.ratio=0.5"], [])["model"]["ratio"] == 0.5
+    assert compose.expand([f"{word},{{name:sagpool}}"], []) == [[word], ["model={name:sagpool}"]]
+    with pytest.raises(UserError, match=r"model: no option 'gni'; did you mean gin\?"):
+        compose.tree(["model={name:gni}"], [])
+
+
 def test_jobs_are_all_combinations_the_last_key_turning_fastest():
     jobs = compose.expand(["model=mlp,cnn", "trainer.epochs=3", "seed=range(0,2)"], [])
     assert jobs == [
