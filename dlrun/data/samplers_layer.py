@@ -26,9 +26,9 @@ class Layer:
     Every train node is asked for once an epoch.
     """
 
-    def __init__(self, *, sizes: tuple[PositiveInt, ...] = (400, 400)):
+    def __init__(self, *, sizes: tuple[PositiveInt, ...] = (1000, 400)):
         if not sizes:
-            raise ValueError("sizes: is empty; one number a layer is needed, such as [400,400]")
+            raise ValueError("sizes: is empty; one number a layer is needed, such as [1000,400]")
         self.sizes, self.num_hops = sizes, len(sizes)
 
     def loader(self, part: NodePart, prepare: Prepare, device: torch.device, **options: Any) -> Loader:
