@@ -29,37 +29,36 @@ def partitioned(graph: Graph, num_clusters: int, method: str) -> Tensor:
             torch.cumsum(torch.bincount(pairs[0], minlength=graph.num_nodes), dim=0, out=starts[1:])
             _, cluster = pymetis.part_graph(num_clusters, xadj=starts.numpy(), adjncy=pairs[1].numpy())
             return torch.as_tensor(cluster)
-    group = torch.arange(graph.num_nodes)
-    generator = torch.Generator().manual_seed(0)
-    while (joined := _join(group, pairs, graph.num_nodes / num_clusters, generator)) is not None:
-        group = joined
-    return _packed(group, num_clusters)
+    return _packed(_joined(pairs, graph.num_nodes, graph.num_nodes / num_clusters), num_clusters)
 
 
-def _join(group: Tensor, pairs: Tensor, largest: float, generator: torch.Generator) -> Tensor | None:
-    """`group` (N,) after every group has joined the one it is tied to most, if that is mutual; None if none can.
+def _joined(pairs: Tensor, num_nodes: int, largest: float) -> Tensor:
+    """Groups (N,) of at most `largest` nodes: round by round any two join that are tied to each other most.
 
-    How much two groups are tied is the number of edges between them for each pair of their nodes.
+    How much two groups are tied is the number of edges between them for each pair of their nodes, and a little chance.
     """
-    sizes = torch.bincount(group)
-    count = len(sizes)
-    first, second = group[pairs]
-    key, weight = (first * count + second)[first != second].unique(return_counts=True)
-    first, second = key // count, key % count
-    fits = sizes[first] + sizes[second] <= largest
-    if not fits.any():
-        return None
-    first, second, weight = first[fits], second[fits], weight[fits]
-    # A little chance, the same from both sides: where all ties are equal, nothing would be mutual.
-    chance = torch.rand(count, generator=generator, dtype=torch.float64)
-    tie = weight / (sizes[first] * sizes[second]) * (1 + 1e-3 * (chance[first] + chance[second]))
-    strongest = torch.zeros(count, dtype=torch.float64).scatter_reduce(0, first, tie, "amax")
-    is_strongest = tie == strongest[first]
-    itself = torch.arange(count)
-    wish = itself.clone()
-    wish[first[is_strongest]] = second[is_strongest]
-    joined = torch.where(wish[wish] == itself, torch.minimum(wish, itself), itself)
-    return joined[group].unique(return_inverse=True)[1]
+    generator = torch.Generator().manual_seed(0)
+    group, (first, second) = torch.arange(num_nodes), pairs[:, pairs[0] < pairs[1]]
+    weight = torch.ones(len(first), dtype=torch.float64)
+    while True:
+        sizes = torch.bincount(group)
+        count = len(sizes)
+        # Groups that are too large for each other now will be so for good.
+        is_open = (first != second) & (sizes[first] + sizes[second] <= largest)
+        if not is_open.any():
+            return group
+        low, high = torch.minimum(first, second), torch.maximum(first, second)
+        key, place = (low * count + high)[is_open].unique(return_inverse=True)
+        first, second = key // count, key % count
+        weight = torch.zeros(len(key), dtype=torch.float64).index_add(0, place, weight[is_open])
+        chance = torch.rand(len(key), generator=generator, dtype=torch.float64)
+        tie = weight / (sizes[first] * sizes[second]) * (1 + 0.3 * chance)
+        strongest = torch.zeros(count, dtype=torch.float64)
+        strongest = strongest.scatter_reduce(0, first, tie, "amax").scatter_reduce(0, second, tie, "amax")
+        is_mutual = (tie == strongest[first]) & (tie == strongest[second])
+        joined = torch.arange(count).index_put((second[is_mutual],), first[is_mutual])
+        new = joined.unique(return_inverse=True)[1]
+        group, first, second = new[group], new[first], new[second]
 
 
 def _packed(group: Tensor, num_clusters: int) -> Tensor:

@@ -165,7 +165,7 @@ class Numbering:
 
     def add(self, nodes: Tensor) -> Tensor:
         """Takes up those of `nodes` that are not there yet, each once: they are returned, rising."""
-        missing = nodes[self.position[nodes] < 0]
+        missing = nodes[self.position.index_select(0, nodes) < 0]
         self.is_new[missing] = True
         fresh = self.is_new.nonzero().flatten()
         self.is_new[fresh] = False
@@ -199,9 +199,11 @@ def gathered(graph: Graph, numbering: Numbering, target: Tensor, place: Tensor, 
     """A sample of the nodes of `numbering`, the edges at `place` of `graph.incoming` to `target`, and all loops."""
     incoming, nodes = graph.incoming, numbering.nodes()
     at, loops = loops_of(graph, nodes)
-    source = torch.cat([numbering.position[incoming.source[place]], at])
+    source = torch.cat([numbering.position.index_select(0, incoming.source.index_select(0, place)), at])
     scale = torch.cat([scale, torch.ones(len(loops))])
-    return Sample(nodes, source, torch.cat([target, at]), scale, torch.cat([incoming.edge[place], loops]))
+    return Sample(
+        nodes, source, torch.cat([target, at]), scale, torch.cat([incoming.edge.index_select(0, place), loops])
+    )
 
 
 def loops_of(graph: Graph, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,7 +221,7 @@ def induced(graph: Graph, numbering: Numbering, nodes: Tensor) -> tuple[Tensor, 
     counts = graph.incoming.counts
     place = members(counts, nodes)
     target = torch.arange(len(nodes)).repeat_interleave(counts[nodes])
-    is_inside = numbering.position[graph.incoming.source[place]] >= 0
+    is_inside = numbering.position.index_select(0, graph.incoming.source.index_select(0, place)) >= 0
     return target[is_inside], place[is_inside]
 
 

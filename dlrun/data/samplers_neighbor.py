@@ -48,33 +48,35 @@ def around(
 ) -> Sample:
     """`seeds` (B,), which come first, and hop by hop the neighbours that were drawn; each node is looked at once."""
     incoming = graph.incoming
-    counts, found = incoming.counts, []
+    counts, found, first = incoming.counts, [], 0
     with numbering:
         frontier = numbering.append(seeds)
         for fanout in fanouts:
             degree = counts[frontier]
-            offset, is_drawn = choose(degree, fanout, replace, generator)
-            row = torch.arange(len(frontier))[:, None].expand_as(offset)[is_drawn]
-            place = incoming.starts[frontier][row] + offset[is_drawn]
+            row, offset = choose(degree, fanout, replace, generator)
+            place = incoming.starts.index_select(0, frontier).index_select(0, row).add_(offset)
             scale = degree / (degree.clamp(max=fanout) if not replace else fanout)
-            found.append((numbering.position[frontier][row], place, scale[row]))
-            frontier = numbering.add(incoming.source[place])
+            # The nodes of a hop have positions one after another.
+            found.append((first + row, place, scale.index_select(0, row)))
+            first += len(frontier)
+            frontier = numbering.add(incoming.source.index_select(0, place))
         target, place, scale = (torch.cat(column) for column in zip(*found, strict=True))
         return gathered(graph, numbering, target, place, scale)
 
 
 def choose(degree: Tensor, fanout: int, replace: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(Numbers (M, k) of neighbours, 0 to `degree` (M,) - 1, which of them (M, k) are drawn), k at most `fanout`."""
+    """(Whose neighbour (K,), its number (K,) among the `degree` (M,) that there are) of up to `fanout` of each."""
     largest = int(degree.max()) if len(degree) else 0
-    width = (fanout if largest else 0) if replace else min(fanout, largest)
     if replace:
-        offset = _uniform(degree[:, None].expand(-1, width), generator)
-        return offset, (degree > 0)[:, None].expand_as(offset)
+        row = (degree > 0).nonzero().flatten().repeat_interleave(fanout)
+        return row, _uniform(degree.index_select(0, row), generator)
+    width = min(fanout, largest)
     offset = torch.arange(width).repeat(len(degree), 1)
     is_cut = degree > width
     if is_cut.any():
         offset[is_cut] = _distinct(degree[is_cut], width, generator)
-    return offset, torch.arange(width) < degree[:, None]
+    drawn = (torch.arange(width) < degree[:, None]).flatten().nonzero().flatten()
+    return drawn // max(width, 1), offset.flatten().index_select(0, drawn)
 
 
 def _distinct(degree: Tensor, count: int, generator: torch.Generator) -> Tensor:
