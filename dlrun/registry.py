@@ -140,6 +140,9 @@ DATA = Registry(
         "cora": "dlrun.data.planetoid:Cora",
         "citeseer": "dlrun.data.planetoid:CiteSeer",
         "pubmed": "dlrun.data.planetoid:PubMed",
+        "mutag": "dlrun.data.tu:MUTAG",
+        "proteins": "dlrun.data.tu:Proteins",
+        "enzymes": "dlrun.data.tu:Enzymes",
     },
 )
 TASKS = Registry(

@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -35,16 +36,16 @@ def data_root(root: str | None) -> Path:
     return Path(root or os.environ.get("DLRUN_DATA") or "data").expanduser()
 
 
-def matches(path: Path, checksum: str) -> bool:
-    """Whether `path` is a file with `checksum`, written `md5:...` or `sha256:...`."""
-    if not path.is_file():
-        return False
+def matches(path: Path, checksum: str | None) -> bool:
+    """Whether `path` is a file with `checksum`, written `md5:...` or `sha256:...`; None: nobody knows it."""
+    if not path.is_file() or checksum is None:
+        return path.is_file()
     algorithm, _, expected = checksum.partition(":")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest() == expected
 
 
-def fetch(dataset: str, folder: Path, files: Mapping[str, str], mirrors: Sequence[str]) -> None:
+def fetch(dataset: str, folder: Path, files: Mapping[str, str | None], mirrors: Sequence[str]) -> None:
     """Brings `files` (name: checksum as in `matches`) into `folder`; what is there and whole stays.
 
     Each file is asked of `mirrors` (addresses of folders) in turn until one gives the right bytes.
@@ -95,6 +96,22 @@ def untar(archive: Path, folder: Path) -> None:
                 target.mkdir(exist_ok=True)
             else:
                 os.replace(path, target)
+
+
+def unzip(archive: Path, folder: Path, names: Sequence[str]) -> None:
+    """Takes those of the files `names` that `archive` (.zip) has, wherever in it, into `folder`, each whole or not.
+
+    **Raises:** `UserError` if it is damaged, holds a file of more than `MAX_BYTES`, or there is no room.
+    """
+    with _archive_errors(archive), zipfile.ZipFile(archive) as packed:
+        for member in packed.infolist():
+            name = PurePosixPath(member.filename).name
+            if name not in names or member.is_dir():
+                continue
+            if member.file_size > MAX_BYTES:
+                raise ValueError(f"{name} unpacks to more than {MAX_BYTES} bytes")
+            with packed.open(member) as source, _whole_file(folder / name) as file:
+                shutil.copyfileobj(source, file, CHUNK_BYTES)
 
 
 def _extract(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
@@ -148,7 +165,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _fetch_one(path: Path, checksum: str, mirrors: Sequence[str]) -> list[str]:
+def _fetch_one(path: Path, checksum: str | None, mirrors: Sequence[str]) -> list[str]:
     """Empty once `path` is there; else one `host: reason` a mirror."""
     tried = []
     for mirror in mirrors:
@@ -161,14 +178,14 @@ def _fetch_one(path: Path, checksum: str, mirrors: Sequence[str]) -> list[str]:
     return tried or ["no mirrors given"]
 
 
-def _download(url: str, path: Path, checksum: str) -> None:
-    algorithm, _, expected = checksum.partition(":")
+def _download(url: str, path: Path, checksum: str | None) -> None:
+    algorithm, _, expected = (checksum or "sha256").partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with _whole_file(path) as file:
         for chunk in _receive(url, path.name):
             file.write(chunk)
             digest.update(chunk)
-        if digest.hexdigest() != expected:
+        if checksum is not None and digest.hexdigest() != expected:
             raise _MirrorFailed(f"wrong {algorithm} checksum")
 
 
@@ -225,7 +242,7 @@ def _whole_file(path: Path) -> Iterator[IO[bytes]]:
 def _archive_errors(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
         raise UserError(f"{archive}: cannot be unpacked ({_reason(error)}); delete it and start again") from error
 
 
