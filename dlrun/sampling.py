@@ -10,14 +10,14 @@ from dlrun.registry import SAMPLERS
 
 
 def choose(config: Config, spec: DataSpec) -> Any | None:
-    """What cuts batches out of the one graph of the data; None for the whole.
+    """What cuts batches out of the one graph of the data; None for data of another kind.
 
     **Raises:** `UserError` for data that are no nodes of one graph, and for fewer hops than the model has layers.
     """
     name = config.sampler["name"]
-    if name == "full":
-        return None
     if spec.level != "node":
+        if name == "full":
+            return None
         raise UserError(
             f"sampler={name}: takes nodes of one graph apart, and data={config.data['name']} has none; use sampler=full"
         )

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from dlrun.data.graph import Graph, both_ways
+from dlrun.errors import UserError
 
 
 def partitioned(graph: Graph, num_clusters: int, method: str) -> Tensor:
     """The cluster (N,) of each node, by `method`: `metis`, `matching`, or `auto` for METIS where it is installed.
 
-    **Raises:** `ValueError` if `method` is `metis` and pymetis is not there.
+    **Raises:** `UserError` if `method` is `metis` and pymetis is not there.
     """
     pairs = both_ways(graph.edge_index[:, graph.edge_index[0] != graph.edge_index[1]])
     if method != "matching":
@@ -23,7 +24,10 @@ def partitioned(graph: Graph, num_clusters: int, method: str) -> Tensor:
             import pymetis  # type: ignore[import-not-found]
         except ImportError:
             if method == "metis":
-                raise ValueError("partition: metis needs pymetis (pip install pymetis); or use matching") from None
+                raise UserError(
+                    "sampler.partition: metis needs pymetis, which is not installed; pip install pymetis, or use "
+                    "sampler.partition=matching"
+                ) from None
         else:
             starts = torch.zeros(graph.num_nodes + 1, dtype=torch.int64)
             torch.cumsum(torch.bincount(pairs[0], minlength=graph.num_nodes), dim=0, out=starts[1:])

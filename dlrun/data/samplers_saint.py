@@ -13,6 +13,7 @@ from dlrun.data.loading import Batch, Loader, Prepare
 from dlrun.data.samplers import BEFORE, CountingLoader, Numbering, by_weight, gathered, induced
 from dlrun.data.samplers_layer import column_norms
 from dlrun.data.samplers_pinsage import walk
+from dlrun.errors import UserError
 from dlrun.schema import NonNegativeInt, PositiveInt
 
 ATTEMPTS = 100
@@ -29,6 +30,8 @@ class Saint:
     node and an edge were there, what an edge carries and what a node counts in the loss are scaled: both are unbiased
     up to the error of that estimate. A batch asks for the train nodes in it, of which an epoch may see some twice and
     others not at all; a draw without any is repeated.
+
+    **Raises:** `UserError` if 100 draws in a row had none, or if edges are to be drawn where there are none.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class SaintLoader(CountingLoader):
             return torch.ones_like(counts)
         target = torch.arange(graph.num_nodes).repeat_interleave(graph.incoming.counts)
         if not len(target):
-            raise ValueError("method: edge draws edges, and the graph has none; use node")
+            raise UserError("sampler.method: edge draws edges, and the graph has none; use sampler.method=node")
         # The source of a directed edge may itself receive nothing.
         return 1 / counts[target] + 1 / counts[graph.incoming.source].clamp(min=1)
 
@@ -109,4 +112,7 @@ class SaintLoader(CountingLoader):
             nodes = drawn.unique()
             if (self.position[nodes] >= 0).any():
                 return nodes
-        raise ValueError(f"size: none of {ATTEMPTS} subgraphs had one of the {len(self.part)} train nodes; raise size")
+        raise UserError(
+            f"sampler.size: none of {ATTEMPTS} subgraphs of size {sampler.size} had one of the {len(self.part)} train "
+            "nodes; use a larger one"
+        )

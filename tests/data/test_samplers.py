@@ -287,7 +287,7 @@ def test_clusters_are_of_one_size_and_cut_few_edges(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "pymetis", None)
         assert torch.equal(partitioned(graph, 10, "auto"), cluster)
-        with pytest.raises(ValueError, match="partition: metis needs pymetis"):
+        with pytest.raises(UserError, match=r"^sampler\.partition: metis needs pymetis"):
             partitioned(graph, 10, "metis")
     asked = {}
 
@@ -349,10 +349,19 @@ def test_what_no_sampler_can_do_is_one_line(refused, words, line):
     assert refused(*RUN, *([] if words[0].startswith("sampler=") else ["sampler=neighbor"]), *words).startswith(line)
 
 
-def test_full_is_no_sampler():
+def test_full_is_the_whole_graph_and_all_that_other_data_know():
     checked = config.parse(compose.tree(["data=karate", "model=gcn"], []))
-    assert sampling.choose(checked, DataSpec("graph", "node_class", level="node")) is None
-    assert isinstance(loader("full"), WholeGraphLoader)
-    with pytest.raises(UserError, match="sampler=saint: takes nodes"):
-        saint = config.parse(compose.tree(["sampler=saint"], []))
-        sampling.choose(saint, DataSpec("image", "class"))
+    whole = sampling.choose(checked, DataSpec("graph", "node_class", level="node"))
+    options = {"batch_size": 8, "shuffle": True, "seed": 0}
+    assert isinstance(PART.loader(lambda inputs: inputs, CPU, sampler=whole, **options), WholeGraphLoader)
+    assert sampling.choose(checked, DataSpec("image", "class")) is None
+
+
+def test_saint_says_what_it_cannot_draw():
+    lonely = NodePart(Graph(torch.eye(500), torch.zeros(2, 0).long(), torch.zeros(0)), PART.seeds[:1], PART.target[:1])
+    with pytest.raises(
+        UserError, match=r"^sampler\.size: none of 100 subgraphs of size 1 had one of the 1 train nodes"
+    ):
+        loader("saint", lonely, size=1)
+    with pytest.raises(UserError, match=r"^sampler\.method: edge draws edges, and the graph has none"):
+        loader("saint", lonely, method="edge")
