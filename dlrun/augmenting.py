@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from dlrun import build, folder
+from dlrun import batching, build, folder
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config import Config
 from dlrun.data.loading import Batch
@@ -53,7 +53,7 @@ def picture(config: Config, dataset: Any, augment: Augmentation) -> pathlib.Path
     folder.check_writable(config.outputs)
     part = dataset.load()["train"]
     chosen = torch.randperm(len(part), generator=torch.Generator().manual_seed(config.seed))[:DRAWN_FROM]
-    loader = build.loader(
+    loader = batching.loader(
         config, part.subset(chosen), lambda raw: raw, torch.device("cpu"), batch_size=SHOWN, limit=1, augment=augment
     )
     batches = [next(iter(loader.batches(epoch))) for epoch in (None, *range(EPOCHS))]

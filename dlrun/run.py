@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from dlrun import augmenting, build, finish, folder, sampling, transfer
+from dlrun import augmenting, batching, build, finish, folder, sampling, transfer
 from dlrun.config import Config
 from dlrun.console import Console
 from dlrun.engine import device as devices
@@ -42,7 +42,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         parts = dataset.load()
         task = build.task(config, spec)
         augment = augmenting.prepare(config, dataset.spec, task)
-        loaders = build.loaders(config, parts, prepare, device, augment=augment, sampler=sampler)
+        loaders = batching.loaders(config, parts, prepare, device, augment=augment, sampler=sampler)
         train, val = loaders["train"], loaders.get("val")
         seed_everything(config.seed)
         model = devices.place(build.model(config, spec), device, config.device.channels_last)

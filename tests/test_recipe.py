@@ -1,8 +1,34 @@
-"""A run's config as a recipe says what is not a default, and composes to the same config."""
+"""The recipes that ship, and a run's config as one: what is not a default, and the same config once composed."""
+
+import pathlib
+import shlex
+import subprocess
 
 import pytest
 
 from dlrun import compose, config, recipe
+
+SHIPPED = sorted((pathlib.Path(__file__).parents[1] / "conf/experiment").glob("*.yaml"))
+COMPOSER = compose.Composer([])
+
+
+def commands(path):
+    """The command lines in the head of a recipe, without what is said of them."""
+    return [line.removeprefix("#   ") for line in path.read_text().splitlines() if line.startswith("#   dlrun ")]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_recipe_that_ships_is_right_and_tells_how_to_run_it_and_what_came_of_it(path):
+    config.parse(COMPOSER.tree([f"experiment={path.stem}"]))
+    head = path.read_text().partition("\ndefaults:")[0].splitlines()
+    assert head[0] == "# @package _global_" and all(line.startswith("# ") for line in head)
+    assert any(f"experiment={path.stem}" in shlex.split(line, comments=True) for line in commands(path))
+    assert any(line.startswith("# Reached: ") and any(map(str.isdigit, line)) for line in head)
+
+
+def test_a_shell_takes_the_commands_in_the_recipes():
+    script = "\n".join(line for path in SHIPPED for line in commands(path))
+    assert subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True).stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dlrun import build, checkpoint, cli, compose, config, registry, runs, schema
+from dlrun import batching, build, checkpoint, cli, compose, config, registry, runs, schema
 from dlrun.data import views
 from dlrun.engine import device as devices
 from dlrun.engine.state import seed_everything
@@ -101,7 +101,7 @@ def assembled(*words):
     checked = config.parse(composed(network) | {"data": composed(chosen)["data"]})
     offered, parts = loaded(chosen)
     spec, prepare = build.view(checked, offered)
-    loaders = build.loaders(checked, parts, prepare, torch.device("cpu"))
+    loaders = batching.loaders(checked, parts, prepare, torch.device("cpu"))
     seed_everything(0)
     model = devices.place(build.model(checked, spec), torch.device("cpu"), checked.device.channels_last)
     return model, build.task(checked, spec), next(iter(loaders["train"].batches())), spec

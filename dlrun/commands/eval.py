@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
 
 def evaluate_run(checked: config.Config, path: pathlib.Path, wanted: str | None = None) -> dict[str, float]:
     """`part/name` metrics of the best weights in `path`, on `wanted` or the last part there is."""
-    from dlrun import build, trained
+    from dlrun import batching, build, trained
     from dlrun.engine import device as devices
     from dlrun.engine.evaluate import evaluate
 
@@ -43,7 +43,7 @@ def evaluate_run(checked: config.Config, path: pathlib.Path, wanted: str | None 
     part = wanted if wanted is not None else next(name for name in ("test", "val", "train") if name in parts)
     if part not in parts:
         raise UserError(f"eval: no part {part!r}; data={checked.data['name']} has {', '.join(parts)}")
-    loaders = build.loaders(checked, parts, run.prepare, run.device)
+    loaders = batching.loaders(checked, parts, run.prepare, run.device)
     autocast = devices.autocast(checked.device.precision, run.device)
     result = evaluate(run.model, run.task, loaders[part], autocast, keep_outputs=True)
     assert result is not None, "nothing asks this evaluation to stop"

@@ -224,10 +224,10 @@ def _example(checked: config.Config, dataset: Any, seen: DataSpec, prepare: Any)
     import torch
 
     if seen.kind == "graph":
-        from dlrun import build
+        from dlrun import batching
 
         part = next(iter(dataset.load().values()))
-        return build.loader(checked, part, prepare, torch.device("cpu"), batch_size=1).example()
+        return batching.loader(checked, part, prepare, torch.device("cpu"), batch_size=1).example()
     if seen.kind not in SHAPES:
         raise UserError(f"show: cannot make up an input of kind {seen.kind!r}; kinds it can: {', '.join(SHAPES)}")
     shape = SHAPES[seen.kind](seen)
