@@ -185,6 +185,8 @@ def check_fit(config: Config, model: nn.Module, task: Any, train: Loader, val: L
     if config.trainer.patience is not None and val is None:
         raise UserError("trainer.patience: there is no val part to watch; set data.val_fraction above 0")
     inputs = train.example()
+    if inputs[0].shape[2:] == (1, 1) and any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        raise UserError(f"{name}: convolves images, and of 1x1 pixel there is nothing to convolve; take larger ones")
     try:
         with torch.inference_mode():
             output = model.eval()(*inputs)

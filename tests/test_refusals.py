@@ -54,6 +54,12 @@ def test_a_class_of_val_that_train_does_not_have(refused):
     assert line.startswith("data.root: photos/val has the class z, unknown to train")
 
 
+@pytest.mark.parametrize("model", ["mobilenet_v2", "torchvision"])
+def test_an_image_of_one_pixel(refused, model):
+    line = refused(f"model={model}", "data=synthetic", "data.image_size=1")
+    assert line == f"model={model}: convolves images, and of 1x1 pixel there is nothing to convolve; take larger ones"
+
+
 def test_a_batch_larger_than_the_data(refused):
     line = refused(*TINY, "data.num_train=10", "trainer.batch_size=11", "trainer.drop_last=true")
     assert line.startswith(
