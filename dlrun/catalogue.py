@@ -10,6 +10,13 @@ from dlrun.data.download import data_root
 from dlrun.data.spec import FILLED
 
 
+def conf_folder() -> pathlib.Path:
+    """The package's own config folder, in a wheel or beside an editable checkout."""
+    package = pathlib.Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
 def models() -> list[dict[str, Any]]:
     """Every model: name, kinds of data it accepts, and with a view of them `takes`, what it is, its keys.
 
@@ -45,10 +52,7 @@ def data_sets(root: pathlib.Path | None = None) -> list[dict[str, Any]]:
 
 def experiments(config_dirs: list[str]) -> list[dict[str, Any]]:
     """Every recipe: name, title, command and the result that its header comment states."""
-    # Late, because only recipes are found by way of Hydra's folders.
-    from dlrun import compose
-
-    folders = [compose.conf_folder(), *map(pathlib.Path, config_dirs)]
+    folders = [conf_folder(), *map(pathlib.Path, config_dirs)]
     paths = {path.stem: path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
     return [_experiment(paths[name]) for name in sorted(paths)]
 

@@ -202,10 +202,10 @@ def _hydra(words: list[str]) -> int:
     """Hydra's own inspection flags (--cfg, --info, --resolve, ...), which train nothing."""
     import hydra
 
-    from dlrun import compose
+    from dlrun import catalogue, compose
 
     sys.argv = ["dlrun", *words]
-    hydra.main(config_path=str(compose.conf_folder()), config_name="config", **compose.VERSION_BASE)(lambda _: None)()
+    hydra.main(config_path=str(catalogue.conf_folder()), config_name="config", **compose.VERSION_BASE)(lambda _: None)()
     return 0
 
 

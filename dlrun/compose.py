@@ -28,7 +28,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun import registry, schema, yaml_file
+from dlrun import catalogue, registry, schema, yaml_file
 from dlrun.errors import UserError
 
 # Hydra before 1.4 wants to be told, 1.4 warns when it is.
@@ -36,17 +36,10 @@ VERSION_BASE: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_b
 MAX_JOBS = 10_000
 
 
-def conf_folder() -> pathlib.Path:
-    """The package's own config folder, in a wheel or beside an editable checkout."""
-    package = pathlib.Path(__file__).parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
 def groups(config_dirs: list[str]) -> dict[str, list[str]]:
     """Every config group and its options: the package's, then the user's, then plug-ins."""
     found: dict[str, set[str]] = {"experiment": set()}
-    for folder in (conf_folder(), *map(pathlib.Path, config_dirs)):
+    for folder in (catalogue.conf_folder(), *map(pathlib.Path, config_dirs)):
         for path in folder.glob("*/*.yaml"):
             found.setdefault(path.parent.name, set()).add(path.stem)
     for kind, entries in registry.REGISTRIES.items():
@@ -121,7 +114,7 @@ class Composer:
             if not pathlib.Path(folder).is_dir():
                 raise UserError(f"--config-dir: no folder {folder}")
             for path in sorted(pathlib.Path(folder).glob("*/*.yaml")):
-                if (conf_folder() / path.parent.name / path.name).exists():
+                if (catalogue.conf_folder() / path.parent.name / path.name).exists():
                     raise UserError(f"{path}: dlrun has a {path.parent.name}={path.stem} of its own; rename this file")
         self.groups = groups(config_dirs)
         self.config_dirs = config_dirs
@@ -153,7 +146,7 @@ class Composer:
                 places = [f"{_UserFiles.scheme()}://{pathlib.Path(folder).resolve()}" for folder in self.config_dirs]
                 words.append(f"hydra.searchpath=[{','.join(map(_quoted, places))}]")
             GlobalHydra.instance().clear()
-            with initialize_config_dir(str(conf_folder()), job_name="dlrun", **VERSION_BASE):
+            with initialize_config_dir(str(catalogue.conf_folder()), job_name="dlrun", **VERSION_BASE):
                 self.merged[known] = compose("config", words)
         return copy.deepcopy(self.merged[known])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from plugged_in import plugged_in
 
-from dlrun import compose, config, yaml_file
+from dlrun import catalogue, compose, config, yaml_file
 from dlrun.errors import UserError
 
 
@@ -45,7 +45,7 @@ def write(folder, files):
     ids=" ".join,
 )
 def test_the_tree_is_the_one_that_hydra_composes(words):
-    with initialize_config_dir(str(compose.conf_folder()), **compose.VERSION_BASE):
+    with initialize_config_dir(str(catalogue.conf_folder()), **compose.VERSION_BASE):
         expected = OmegaConf.to_container(hydra_compose("config", words), resolve=True)
     assert compose.tree(words, []) == expected
 

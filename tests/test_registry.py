@@ -7,14 +7,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dlrun import batching, build, checkpoint, cli, compose, config, registry, runs, schema
+from dlrun import batching, build, catalogue, checkpoint, cli, compose, config, registry, runs, schema
 from dlrun.data import views
 from dlrun.engine import device as devices
 from dlrun.engine.state import seed_everything
 from dlrun.errors import UserError
 from dlrun.registry import DATA, MODELS, REGISTRIES, TASKS, Registry
 
-CONF = compose.conf_folder()
+CONF = catalogue.conf_folder()
 FILES = sorted(CONF.glob("*/*.yaml"))
 OFFLINE = [name for name in DATA.names() if DATA.describe(name).attributes["source"] in ("ships", "made")]
 SECTIONS = {
