@@ -1,5 +1,6 @@
 """What many tests share: a config from words, and a small run in a temporary folder."""
 
+import compileall
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,17 @@ os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.dont_write_bytecode = True
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        # Once for all the processes that tests start, which keep no bytecode themselves.
+        compileall.compile_dir(REPOSITORY / "dlrun", quiet=1)
+
+
+def pytest_xdist_auto_num_workers(config):
+    # A third of the tests' time is waiting for processes.
+    return min((os.cpu_count() or 1) + 1, 8)
 
 
 def pytest_collection_modifyitems(items):
