@@ -6,7 +6,12 @@ on the device, by (seed, epoch, index) alone. A position in training is therefor
 and the number of workers changes nothing.
 """
 
+import ctypes
+import functools
+import multiprocessing
+import os
 import signal
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dlrun.data.parts import Part, TensorPart
+
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 Prepare = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
@@ -153,7 +160,7 @@ class WorkerLoader(Loader):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=functools.partial(_live_with_parent, os.getpid()),
             # Of its own: an epoch's start must not draw from the generator that dropout uses.
             generator=torch.Generator().manual_seed(0),
         )
@@ -194,7 +201,15 @@ class _Samples(Dataset):
         return index, *self.part.read(index)
 
 
-def _leave_signals_to_parent(worker: int) -> None:
+def _live_with_parent(parent: int, worker: int) -> None:
+    """Leaves signals to the process that trains, and ends with it."""
     # A forked worker inherits the handlers of the run; only the parent may save and stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # torch's worker looks whether its parent has changed since it began; one killed before that would leave it for
+    # good, with the lock of the run's folder.
+    if multiprocessing.get_start_method() == "fork":
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

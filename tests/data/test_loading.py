@@ -1,8 +1,12 @@
+import multiprocessing
+import os
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlrun.data import loading
 from dlrun.data.loading import TensorLoader, WorkerLoader
 from dlrun.data.parts import FilePart, TensorPart, split
 
@@ -103,3 +107,11 @@ def test_a_batch_knows_its_length():
     assert [len(batch) for batch in both(6)[0].batches()] == [4, 2]
     with pytest.raises(AttributeError):
         next(iter(both(6)[0].batches())).labels = 1
+
+
+@pytest.mark.parametrize(("parent", "code"), [(os.getpid, 0), (lambda: 2**30, 1)], ids=["alive", "gone"])
+def test_a_loader_process_does_not_outlive_a_parent_killed_at_its_birth(parent, code):
+    process = multiprocessing.get_context("fork").Process(target=loading._live_with_parent, args=(parent(), 0))
+    process.start()
+    process.join()
+    assert process.exitcode == code
