@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import augment
-from benchmarks.loops import BATCH_SIZE, CPU, autocast_of, bare_steps, engine_epoch, interleaved, notes_epoch
+from benchmarks.loops import BATCH_SIZE, CPU, autocast_of, bare_steps, engine_epoch, interleaved, notes_epoch, resident
+from dlrun.config import pairing
+from dlrun.config.places import data_root
 from dlrun.data import views
-from dlrun.data.download import data_root
-from dlrun.data.loading import TensorLoader
-from dlrun.data.mnist import MNIST
+from dlrun.data.images.mnist import MNIST
 from dlrun.engine import device as devices
-from dlrun.registry import MODELS
+from dlrun.engine.parts import TensorPart
+from dlrun.models import MODELS
 
 # Lowest acceptable ratio notes / dlrun of an epoch with its test pass, 2 CPU cores.
 EPOCH_TARGETS = {("mlp", "fp32"): 2.3, ("cnn", "fp32"): 2.6, ("resnet", "fp32"): 1.7}
@@ -47,12 +48,11 @@ class Bench:
             torchvision.datasets.MNIST(str(data_root(None)), train=is_train, transform=transform)
             for is_train in (True, False)
         )
-        accepts = MODELS.describe(name).attributes["accepts"]
-        self.spec, view = views.as_kind(data.spec, accepts)
+        self.spec, view = views.as_kind(data.spec, pairing.accepts(name, data.spec.kind))
         prepare = views.prepare(data.spec, view)
-        self.train = TensorLoader(parts["train"], prepare, CPU, batch_size=BATCH_SIZE, shuffle=True)
-        self.test = TensorLoader(parts["test"], prepare, CPU, batch_size=4 * BATCH_SIZE)
-        self.steps = TensorLoader(parts["train"], prepare, CPU, batch_size=BATCH_SIZE, shuffle=True, limit=NUM_STEPS)
+        self.train = resident(parts["train"], prepare, shuffle=True)
+        self.test = resident(parts["test"], prepare, batch_size=4 * BATCH_SIZE)
+        self.steps = resident(parts["train"], prepare, shuffle=True, limit=NUM_STEPS)
         torch.manual_seed(0)
         keys = {key: getattr(self.spec, key) for key in ("in_features", "in_channels", "image_size", "out_features")}
         wanted = MODELS.describe(name).parameters
@@ -77,8 +77,10 @@ class Bench:
 
     def bare(self, precision: str) -> float:
         scale, shift = torch.tensor(1 / (255 * 0.3081)), torch.tensor(-0.1307 / 0.3081)
-        images = self.train.inputs[0].flatten(1) if self.is_flat else self.train.inputs[0]
-        return bare_steps(self.placed(), images, self.train.target, NUM_STEPS, scale, shift, autocast_of(precision))
+        part = self.train.part
+        assert isinstance(part, TensorPart)
+        images = part.inputs[0].flatten(1) if self.is_flat else part.inputs[0]
+        return bare_steps(self.placed(), images, part.target, NUM_STEPS, scale, shift, autocast_of(precision))
 
 
 def measure(name: str, repeats: int, table: Table) -> None:

@@ -8,13 +8,13 @@ import statistics
 
 import torch
 
-from benchmarks.loops import BATCH_SIZE, CPU, engine_epoch, interleaved
+from benchmarks.loops import BATCH_SIZE, CPU, engine_epoch, interleaved, resident
+from dlrun.augment import AUGMENTS
 from dlrun.augment.augmentation import Augmentation
 from dlrun.data import views
-from dlrun.data.digits import Digits
-from dlrun.data.loading import TensorLoader
+from dlrun.data.images.digits import Digits
 from dlrun.engine import device as devices
-from dlrun.registry import AUGMENTS, MODELS
+from dlrun.models import MODELS
 
 SHARE_TARGETS = {"geometric": 1 / 3}  # of a step without augmentation, 2 CPU cores
 
@@ -28,8 +28,8 @@ def measure(repeats: int) -> None:
     ways = {}
     for name in AUGMENTS.names():
         change = AUGMENTS.get(name)()
-        options = {"shuffle": True, "augment": Augmentation(change, seed=0) if change is not None else None}
-        loader = TensorLoader(part, views.prepare(spec), CPU, batch_size=BATCH_SIZE, **options)
+        augment = Augmentation(change, seed=0, num_classes=spec.out_features) if change is not None else None
+        loader = resident(part, views.prepare(spec), shuffle=True, augment=augment)
         ways[name] = lambda loader=loader: engine_epoch(
             devices.place(copy.deepcopy(model), CPU, channels_last=True), loader, None, "fp32", spec
         )

@@ -15,18 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.loops import CPU, Nothing
-from dlrun.data.block_model import BlockModel
-from dlrun.data.graph import Graph
-from dlrun.data.graph_parts import NodePart
-from dlrun.data.planetoid import Cora
+from benchmarks.loops import CPU, Nothing, resident
+from dlrun.data.graphs.block_model import BlockModel
+from dlrun.data.graphs.graph import Graph
+from dlrun.data.graphs.parts import NodePart
+from dlrun.data.graphs.planetoid import Cora
 from dlrun.engine import device as devices
+from dlrun.engine.contracts import LoaderOptions
 from dlrun.engine.evaluate import evaluate
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
+from dlrun.engine.metrics import chosen
 from dlrun.engine.state import State, seed_everything
-from dlrun.optimizers import adam
-from dlrun.registry import MODELS, SAMPLERS
+from dlrun.models import MODELS
+from dlrun.optim.optimizers import adam
+from dlrun.samplers import SAMPLERS
 from dlrun.tasks.graphs import NodeClass
 
 NUM_NODES, NUM_FEATURES, BATCH_SIZE = 100_000, 64, 1024
@@ -62,7 +65,8 @@ def batches(part: NodePart, name: str, repeats: int, **keys: Any) -> str:
     """
     sampler = SAMPLERS.get(name)(**keys)
     started = time.perf_counter()
-    loader = part.loader(lambda inputs: inputs, CPU, sampler=sampler, batch_size=BATCH_SIZE, shuffle=True)
+    options = LoaderOptions(lambda inputs: inputs, CPU, batch_size=BATCH_SIZE, shuffle=True)
+    loader = sampler.loader(part, options)
     source = loader.batches()
     inputs = next(source).inputs
     first, taken, before = time.perf_counter() - started, [], peak_mb()
@@ -86,20 +90,24 @@ class Best(Nothing):
         self.task, self.test, self.accuracy = task, test, 0.0
 
     def best(self, state: State) -> None:
-        found = evaluate(state.eval_model, self.task, self.test, devices.autocast("fp32", CPU))
+        found = evaluate(
+            state.eval_model,
+            self.task,
+            self.test,
+            chosen(self.task.metrics(), "accuracy"),
+            devices.autocast("fp32", CPU),
+        )
         self.accuracy = found.metrics["accuracy"] if found is not None else 0.0
 
 
 def ours(data: Cora, seed: int) -> tuple[float, float]:
     """(Seconds, test accuracy) of experiment=gcn_cora's training."""
     seed_everything(seed)
-    loaders = {
-        name: part.loader(lambda inputs: inputs, CPU, batch_size=64)  # type: ignore[attr-defined]
-        for name, part in data.load().items()
-    }
+    loaders = {name: resident(part, lambda inputs: inputs) for name, part in data.load().items()}
     model = MODELS.get("gcn")(in_features=1433, level="node", out_features=7)
     optimizer = adam(list(model.parameters()), lr=0.01, weight_decay=5e-4)
     state, task = State(model, optimizer, devices.gradient_scaler("fp32", CPU)), NodeClass(data.spec)
+    state.watch, state.mode = task.watch, task.mode
     keeper, autocast = Best(task, loaders["test"]), devices.autocast("fp32", CPU)
     started = time.perf_counter()
     fit(

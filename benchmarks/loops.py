@@ -8,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.data.loading import TensorLoader
 from dlrun.engine import device as devices
+from dlrun.engine.contracts import LoaderOptions, Part
 from dlrun.engine.evaluate import evaluate
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
+from dlrun.engine.loading import Loader
+from dlrun.engine.metrics import chosen
 from dlrun.engine.state import State
-from dlrun.optimizers import sgd
+from dlrun.optim.optimizers import sgd
 from dlrun.tasks.multiclass import Multiclass
 
 BATCH_SIZE = 64
@@ -64,6 +66,11 @@ def bare_steps(
     return time.perf_counter() - started
 
 
+def resident(part: Part, prepare: Any, **options: Any) -> Loader:
+    """The batches of a part that is held in memory."""
+    return Loader(part, LoaderOptions(prepare, CPU, **{"batch_size": BATCH_SIZE} | options))
+
+
 class Nothing:
     """A recorder and keeper that does nothing: the engine alone is timed."""
 
@@ -80,16 +87,16 @@ class Options:
     log_every, eval_every, save_every = 50, 1, 1
 
 
-def engine_epoch(model: nn.Module, train: TensorLoader, test: TensorLoader | None, precision: str, spec: Any) -> float:
+def engine_epoch(model: nn.Module, train: Loader, test: Loader | None, precision: str, spec: Any) -> float:
     """Seconds of one epoch of dlrun's engine, with a test pass if `test` is given."""
     task = Multiclass(spec)
     optimizer = sgd(list(model.parameters()), lr=0.01, momentum=0.5)
-    state = State(model, optimizer, devices.gradient_scaler("fp32", CPU))
+    state = State(model, optimizer, devices.gradient_scaler("fp32", CPU), watch="accuracy", mode="max")
     autocast = devices.autocast(precision, CPU)
     started = time.perf_counter()
     fit(state, task, train, None, Options(), autocast=autocast, recorder=Nothing(), keeper=Nothing(), stop=Stop())
     if test is not None:
-        evaluate(model, task, test, autocast)
+        evaluate(model, task, test, chosen(task.metrics(), "accuracy"), autocast)
     return time.perf_counter() - started
 
 

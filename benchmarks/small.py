@@ -18,17 +18,17 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from benchmarks.loops import CPU, Nothing
+from benchmarks.loops import CPU, Nothing, resident
 from dlrun.data import views
-from dlrun.data.loading import TensorLoader
-from dlrun.data.names import Names
-from dlrun.data.small import Line
+from dlrun.data.sequences.names import Names
+from dlrun.data.tables.small import Line
 from dlrun.engine import device as devices
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
+from dlrun.engine.loading import Loader
 from dlrun.engine.state import State
-from dlrun.optimizers import adam, sgd
-from dlrun.registry import MODELS
+from dlrun.models import MODELS
+from dlrun.optim.optimizers import adam, sgd
 from dlrun.tasks.multiclass import Multiclass
 from dlrun.tasks.regression import Regression
 
@@ -45,7 +45,7 @@ class Options:
         self.epochs, self.eval_every, self.save_every = epochs, every, epochs
 
 
-def engine(model: nn.Module, optimizer: Any, task: Any, loader: TensorLoader, options: Options) -> None:
+def engine(model: nn.Module, optimizer: Any, task: Any, loader: Loader, options: Options) -> None:
     state = State(model, optimizer(list(model.parameters())), devices.gradient_scaler("fp32", CPU))
     autocast = devices.autocast("fp32", CPU)
     fit(state, task, loader, None, options, autocast=autocast, recorder=Nothing(), keeper=Nothing(), stop=Stop())
@@ -55,7 +55,7 @@ def line() -> dict[str, Callable[[], None]]:
     """1000 epochs of one step on three points."""
     data = Line()
     part = data.load()["train"]
-    loader = TensorLoader(part, views.prepare(data.spec), CPU, batch_size=3, shuffle=True)
+    loader = resident(part, views.prepare(data.spec), batch_size=3, shuffle=True)
 
     def bare() -> None:
         model = nn.Linear(1, 1)
@@ -93,7 +93,7 @@ def names() -> dict[str, Callable[[], None]]:
     """An epoch of the name classifier on the course's files."""
     data = Names(collection="course")
     part, spec = data.load()["train"], data.spec
-    loader = TensorLoader(part, views.prepare(spec), CPU, batch_size=NAMES_BATCH_SIZE, shuffle=True)
+    loader = resident(part, views.prepare(spec), batch_size=NAMES_BATCH_SIZE, shuffle=True)
     tokens, lengths = part.inputs
     first = BareClassifier(spec.vocab_size, spec.out_features)
     model = MODELS.get("gru")(vocab_size=spec.vocab_size, per_step=False, causal=False, out_features=spec.out_features)

@@ -2,7 +2,7 @@
 
 import sys
 
-from dlrun.cli import main
+from dlrun.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

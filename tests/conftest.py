@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import hypothesis
 import pytest
 from tiny import TINY
 
@@ -15,6 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.dont_write_bytecode = True
 
+# A machine may be busy: no test fails for the time it takes. DLRUN_FUZZ=1000 for a long search.
+hypothesis.settings.register_profile("dlrun", deadline=None, max_examples=int(os.environ.get("DLRUN_FUZZ", "40")))
+hypothesis.settings.load_profile("dlrun")
+
 REPOSITORY = pathlib.Path(__file__).parent.parent
 
 
@@ -22,11 +27,6 @@ def pytest_configure(config):
     if not hasattr(config, "workerinput"):
         # Once for all the processes that tests start, which keep no bytecode themselves.
         compileall.compile_dir(REPOSITORY / "dlrun", quiet=1)
-
-
-def pytest_xdist_auto_num_workers(config):
-    # A third of the tests' time is waiting for processes.
-    return min((os.cpu_count() or 1) + 1, 8)
 
 
 def pytest_collection_modifyitems(items):
@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def make_config():
     """`make_config("model=mlp", ...)`: the checked config that these words compose to."""
-    from dlrun import compose, config
+    from dlrun.config import check, compose
 
-    return lambda *words: config.parse(compose.tree(list(words), []))
+    return lambda *words: check.parse(compose.tree(list(words), []))
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def cli(tmp_path):
 @pytest.fixture
 def run_here(tmp_path, monkeypatch):
     """`run_here("trainer.epochs=2", ...)`: a tiny run in this process; gives its `Result`."""
-    from dlrun import compose, config
-    from dlrun.run import run
+    from dlrun.config import check, compose
+    from dlrun.run.run import run
 
     monkeypatch.chdir(tmp_path)
 
     def call(*words, resume=None):
         tree = compose.tree([*TINY, "logger=none", *words], [])
-        return run(config.parse(tree), [*TINY, *words], resume=resume)
+        return run(check.parse(tree), [*TINY, *words], resume=resume)
 
     return call
 
@@ -79,7 +79,7 @@ def run_here(tmp_path, monkeypatch):
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
     """`refused("model=x")`: the one line of error of a command that exits with 2 and leaves nothing behind."""
-    from dlrun import cli
+    from dlrun.cli import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLRUN_OFFLINE", "1")
@@ -87,7 +87,7 @@ def refused(tmp_path, monkeypatch, capsys):
 
     def call(*words):
         before = sorted(tmp_path.rglob("*"))
-        code = cli.main(list(words))
+        code = main.main(list(words))
         out, err = capsys.readouterr()
         assert (code, out) == (2, "")
         assert sorted(tmp_path.rglob("*")) == before

@@ -6,9 +6,11 @@ import os
 import select
 from multiprocessing import forkserver
 
+from killing import die_at
 from plugged_in import plugged_in
 
-from dlrun import cli, worker
+from dlrun.cli import main
+from dlrun.sweep import worker
 
 JOB = ["model=mine", "data=table", "data.num_train=8", "trainer.batch_size=8", "logger=none", "scheduler=none"]
 FORKS = multiprocessing.get_context("fork")
@@ -28,28 +30,36 @@ def server(plug_in):
     forkserver._forkserver._stop()
 
 
-def drive(words):
+def drive(words, moment):
     # The server is not a child of this process, and cannot be asked whether it lives; it does.
     forkserver._forkserver.ensure_running = lambda: None
     with open(os.devnull, "w") as nowhere:
         for stream in (1, 2):
             os.dup2(nowhere.fileno(), stream)
-        os._exit(cli.main(words))
+        if moment is not None:
+            die_at(moment)
+        os._exit(main.main(words))
 
 
-def driver(*words):
-    """A process that runs `dlrun WORDS` and can be killed."""
-    process = FORKS.Process(target=drive, args=(list(words),))
+def driver(*words, moment=None):
+    """A process that runs `dlrun WORDS` and can be killed, or is at a `moment` (tests/killing.py)."""
+    process = FORKS.Process(target=drive, args=(list(words), moment))
     process.start()
     return process
 
 
 class Bell:
-    """A file that a job writes to at its first training step (`model.tell`), to be waited for."""
+    """A file that a job writes to at its first training step (`model.tell`), to be waited for.
+
+    While `hold` stands (`model.hold`), that step lasts until the job is asked to stop.
+    """
 
     def __init__(self, path):
         os.mkfifo(path)
         self.word = f"model.tell={path}"
+        self.hold = path.with_name("hold")
+        self.hold.touch()
+        self.words = [self.word, f"model.hold={self.hold}"]
         self.end = os.open(path, os.O_RDWR)
 
     def __enter__(self):

@@ -7,20 +7,29 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
-from dlrun import registry
+from dlrun.config import registry
 
 MODEL = '''
-import multiprocessing, os, signal, sys, threading
+import multiprocessing, os, signal, sys, threading, time
 import torch
 from torch import nn
 from dlrun.errors import UserError
-from dlrun.registry import DATA, MODELS
-from dlrun.data.parts import TensorPart
-from dlrun.data.spec import DataSpec
+from dlrun.data import DATA
+from dlrun.models import MODELS
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import DataSet
+from dlrun.engine.parts import TensorPart
 
 
 def fail(error):
     raise error
+
+
+def wait_for_the_end():
+    """Returns when a signal has asked this run to stop."""
+    stop = signal.getsignal(signal.SIGTERM).__self__
+    while stop.requested is None:
+        time.sleep(0.005)
 
 
 FATES = {
@@ -52,13 +61,14 @@ class Mine(nn.Module):
         fate: str = "fine",
         nan_step: int | None = None,
         tell: str | None = None,
+        hold: str | None = None,
         out_features: int,
     ):
         super().__init__()
         self.hidden = nn.Linear(in_features, width)
         self.norm = nn.BatchNorm1d(width) if batch_norm else nn.Identity()
         self.fc = nn.Linear(width, out_features)
-        self.fate, self.nan_step, self.tell, self.steps = fate, nan_step, tell, 0
+        self.fate, self.nan_step, self.tell, self.hold, self.steps = fate, nan_step, tell, hold, 0
 
     def forward(self, x):
         x = self.fc(self.norm(self.hidden(x)))
@@ -68,13 +78,15 @@ class Mine(nn.Module):
             with open(self.tell, "a") as file:
                 file.write(f"{self.fate}\\n")
         if self.steps == 0:
+            if self.hold is not None and os.path.exists(self.hold):
+                wait_for_the_end()
             FATES[self.fate]()
         self.steps += 1
         return x * float("nan") if self.steps == self.nan_step else x
 
 
 @DATA.register("table")
-class Table:
+class Table(DataSet):
     """Rows of random features."""
 
     kind: str = "features"
@@ -105,7 +117,7 @@ def plugged_in(path, text=MODEL):
     path.write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DLRUN_PLUGINS", str(path))
-        for entries in registry.REGISTRIES.values():
+        for entries in registry.registries().values():
             patch.setattr(entries, "_targets", dict(entries._targets))
         Plugins.instance()  # fills the store on first use
         patch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))

@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
-from dlrun import compose, config
-from dlrun.cli import VERBS
+from dlrun.cli.main import VERBS
+from dlrun.config import check, compose
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,7 +40,7 @@ def test_every_command_of_the_readme_is_one_that_dlrun_takes(command):
     else:
         assert all("=" in word or word in ("-m", "--help", "--cfg", "job") for word in words)
     for job in compose.expand([word for word in words if "=" in word], []):
-        config.parse(compose.tree(job, []))
+        check.parse(compose.tree(job, []))
 
 
 def test_the_readme_has_commands():
@@ -82,7 +82,7 @@ def test_commands_in_the_head_of_the_dockerfile_are_taken():
     assert len(lines) == 2
     for line in lines:
         words = shlex.split(line.split(" dlrun ")[1])
-        config.parse(compose.tree(words, []))
+        check.parse(compose.tree(words, []))
 
 
 def test_every_dependency_is_pinned_and_no_host_is_named():

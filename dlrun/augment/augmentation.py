@@ -1,42 +1,59 @@
 """A change of images as a loader applies it to its batches."""
 
-from typing import Any
-
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.augment.draws import Draws
-from dlrun.data.loading import Batch
+from dlrun.engine.contracts import Batch, Change, Mixture, Part
+from dlrun.engine.draws import Draws
+
+MIXED_TARGETS = ("class", "binary", "value")  # of which there is something between two
+CHANGED_TARGETS = ("image",)  # images themselves, which a change of the input would leave behind
 
 
 class Augmentation:
-    """`change` with the run's `seed`: what it makes of a sample depends on (seed, epoch, index) alone.
+    """A change of images with the run's seed: what becomes of an example depends on (seed, epoch, index) alone.
 
-    `change(images, draws)` gets float images (B, C, H, W) in 0..1 on the training device and gives such images. One
-    that `mixes` is `change(images, others, draws)` and also gives the share (B,) of the first in each. Numbers are
-    drawn on the host, which therefore never waits for the device.
+    Numbers are drawn on the host, which therefore never waits for the device.
     """
 
-    def __init__(self, change: Any, seed: int):
-        self.change, self.seed = change, seed
-        self.mixes = getattr(change, "mixes", False)
+    def __init__(self, change: Change | Mixture, seed: int, num_classes: int | None = None):
+        """**Arguments:**
 
-    def partners(self, epoch: int, index: Tensor) -> Tensor | None:
-        """The sample (N,) that each of a whole part, `index` (N,), is mixed with; None where none is."""
-        return Draws(self.seed, epoch, index).partners(len(index)) if self.mixes else None
-
-    def __call__(self, raw: Batch, epoch: int, index: Tensor) -> Batch:
-        """`raw` with its uint8 images changed, as float in 0..255; where samples are mixed its second half is partners.
-
-        `index` are those of `raw` on the host.
+        - `change`: what is done to the images.
+        - `seed`: from which, with the epoch and the index of an example, its random numbers come.
+        - `num_classes`: K of a class target, whose mixtures become shares (B, K) of the classes; None: another target.
         """
-        pixels, num = raw.inputs[0].float().div_(255), len(index)
-        if not self.mixes:
-            changed = self.change(pixels, Draws(self.seed, epoch, index))
-            return Batch((changed.mul_(255), *raw.inputs[1:]), raw.target, raw.index)
-        num //= 2
-        changed, share = self.change(pixels[:num], pixels[num:], Draws(self.seed, epoch, index[:num]))
-        return Batch((changed.mul_(255),), raw.target[:num], raw.index[:num], raw.target[num:], share)
+        self.change, self.seed, self.num_classes = change, seed, num_classes
+
+    def partners(self, epoch: int, index: Tensor, num_examples: int) -> Tensor | None:
+        """The example (B,) of a part of `num_examples` that each of `index` (B,) is mixed with; None where none is."""
+        return Draws(self.seed, epoch, index).partners(num_examples) if isinstance(self.change, Mixture) else None
+
+    def __call__(self, raw: Batch, part: Part, epoch: int, index: Tensor) -> Batch:
+        """`raw` with its uint8 images changed, as float in 0..255, and its target with them.
+
+        `index` (B,) are its examples, on the host; where they are mixed, `raw` has their partners behind them.
+        """
+        pixels, draws = raw.inputs[0].float().div_(255), Draws(self.seed, epoch, index)
+        drawn, num = self.change.draw(draws, (pixels.shape[-2], pixels.shape[-1])), len(index)
+        if isinstance(self.change, Mixture):
+            mixed, share = self.change.apply(pixels[:num], pixels[num:], drawn)
+            target = self._mixed(raw.target[:num], raw.target[num:], share)
+            return Batch((mixed.mul_(255),), target, raw.index[:num])
+        changed, map = self.change.apply(pixels, drawn), self.change.map(drawn)
+        target = raw.target if map is None else part.moved(raw.target, map)
+        return Batch((changed.mul_(255), *raw.inputs[1:]), target, raw.index)
+
+    def _mixed(self, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        """The soft target of mixtures with `share` (B,) of `own`."""
+        if own.ndim > 1:
+            return torch.lerp(other, own, share[:, None])
+        if self.num_classes is None:
+            return torch.lerp(other.float(), own.float(), share)
+        mine, others = (F.one_hot(each, self.num_classes).float() for each in (own, other))
+        return torch.lerp(others, mine, share[:, None])
 
 
 def none() -> None:
-    """The samples as they are."""
+    """The examples as they are."""

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from dlrun.augment.draws import Draws
-from dlrun.schema import Fraction, Range
+from dlrun.config.schema import Fraction, Range
+from dlrun.engine.contracts import Change
+from dlrun.engine.draws import Draws
 
 
-class Erasing:
+class Erasing(Change):
     """Random erasing (Zhong et al. 2020): a rectangle of random size, shape and place is filled.
 
     Its sides are cut to those of the image.
@@ -25,25 +26,34 @@ class Erasing:
         min_aspect: Annotated[float, Range(low=0.01, high=1)] = 0.3,
         fill: Literal["noise", "black"] = "noise",
     ):
+        """**Arguments:**
+
+        - `probability`: of an image to lose a rectangle at all.
+        - `min_area`, `max_area`: the smallest and the largest share of the image's pixels in the rectangle.
+        - `min_aspect`: the smallest ratio of the shorter to the longer side.
+        - `fill`: what is there instead: uniform noise in 0..1, or 0.
+        """
         if min_area > max_area:
             raise ValueError(f"min_area {min_area:g} is above max_area {max_area:g}")
         self.probability, self.min_area, self.max_area = probability, min_area, max_area
         self.min_aspect, self.fill = min_aspect, fill
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Images (B, C, H, W), each changed by its row of `draws`."""
-        channels, height, width = images.shape[1:]
-        chance, size, shape, *place = draws.uniform(5).unbind(1)
-        area = (self.min_area + (self.max_area - self.min_area) * size) * height * width
+    def draw(self, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Draws]:
+        """(top, bottom, left and right (B, 4) of the rectangles, the numbers for the noise)."""
+        height, width = size
+        chance, share, shape, *starts = draws.uniform(5).unbind(1)
+        area = (self.min_area + (self.max_area - self.min_area) * share) * height * width
         aspect = torch.exp((1 - 2 * shape) * math.log(self.min_aspect))
         spans = []
-        for start, side, length in zip(
-            place, ((area * aspect).sqrt(), (area / aspect).sqrt()), (height, width), strict=True
-        ):
+        for start, side, length in zip(starts, ((area * aspect).sqrt(), (area / aspect).sqrt()), size, strict=True):
             taken = side.round().clamp(max=length)
             first = (start * (length - taken + 1)).floor()
             spans += [first, torch.where(chance < self.probability, first + taken, first)]
-        is_inside = rectangle(torch.stack(spans, dim=1).to(images.device, non_blocking=True), height, width)
+        return torch.stack(spans, dim=1), draws
+
+    def apply(self, images: Tensor, drawn: tuple[Tensor, Draws]) -> Tensor:
+        (spans, draws), (channels, height, width) = drawn, images.shape[1:]
+        is_inside = rectangle(spans.to(images.device, non_blocking=True), height, width)
         if self.fill == "black":
             return images.masked_fill(is_inside, 0)
         noise = draws.uniform(channels * height * width, images.device).view_as(images)

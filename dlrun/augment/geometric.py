@@ -1,21 +1,25 @@
-"""Images moved, turned and bent: one bilinear look-up for all of it (grid_sample), each sample by its own matrix."""
+"""Images moved, turned and bent: one bilinear look-up for all of it (grid_sample), each image by its own matrix."""
 
 import functools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.augment.draws import Draws
-from dlrun.schema import Fraction, NonNegativeFloat, NonNegativeInt, Range
+from dlrun.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, Range
+from dlrun.engine.contracts import Change
+from dlrun.engine.draws import Draws
 
 POINTS = 4  # of a bend, on each side
+INVERTED_IN = 20  # rounds
 BORDERS = {"black": "zeros", "edge": "border", "reflect": "reflection"}
 
 
-class Geometric:
+class Geometric(Change):
     """Mirror, random crop, rotation, shear, scale, and a local warp (Simard, Steinkraus and Platt 2003).
 
     The warp is random shifts of a 4 x 4 mesh, smooth between its points (as in Ronneberger et al. 2015). `border` is
@@ -33,42 +37,104 @@ class Geometric:
         warp: NonNegativeFloat = 1.0,
         border: Literal["black", "edge", "reflect"] = "black",
     ):
+        """**Arguments:**
+
+        - `mirror`: the probability of an image to be mirrored, left for right.
+        - `padding`: the most pixels that an image is shifted, to any side: a crop of it with so wide a border.
+        - `rotation`: the largest angle, in degrees, to either side.
+        - `shear`: the largest angle, in degrees, by which columns are slanted to either side.
+        - `scale`: an image becomes larger or smaller by at most the factor 1 + `scale`.
+        - `warp`: the most pixels that a point of the mesh is shifted by, along each side; 0: no warp.
+        - `border`: 0 (`black`), the nearest pixel (`edge`), or the image mirrored at its border (`reflect`).
+        """
         self.mirror, self.padding, self.scale, self.warp = mirror, padding, scale, warp
         self.rotation, self.shear = math.radians(rotation), math.radians(shear)
         self.border = BORDERS[border]
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Images (B, C, H, W), each changed by its row of `draws`."""
-        chance, turn, slant, size, *move = draws.uniform(6).unbind(1)
+    def draw(self, draws: Draws, size: tuple[int, int]) -> "Move":
+        """The move of each image."""
+        chance, turn, slant, scale, *move = draws.uniform(6).unbind(1)
         angle, slope = (2 * turn - 1) * self.rotation, torch.tan((2 * slant - 1) * self.shear)
-        zoom = (1 + self.scale) ** (1 - 2 * size)
+        zoom = (1 + self.scale) ** (1 - 2 * scale)
         flip = torch.where(chance < self.mirror, -1.0, 1.0)
         cos, sin = angle.cos() * zoom, angle.sin() * zoom
         rows = (cos * flip, cos * slope - sin, sin * flip, sin * slope + cos)
         shift = (torch.stack(move, dim=1) * (2 * self.padding + 1)).floor_() - self.padding
         bend = draws.signed(2 * POINTS**2).view(-1, 2, POINTS, POINTS) * self.warp if self.warp else None
-        return resampled(images, torch.stack(rows, dim=1).view(-1, 2, 2), shift, bend, self.border)
+        return Move(size, torch.stack(rows, dim=1).view(-1, 2, 2), shift, bend)
+
+    def apply(self, images: Tensor, drawn: "Move") -> Tensor:
+        return drawn.pixels(images, self.border)
+
+    def map(self, drawn: "Move") -> "Move":
+        return drawn
 
 
-def resampled(
-    images: Tensor, matrix: Tensor, shift: Tensor, bend: Tensor | None = None, border: str = "zeros"
-) -> Tensor:
-    """Images (B, C, H, W) whose pixel at p, from the centre, is the one that was at `matrix` p + `shift` + `bend`.
+@dataclass(frozen=True)
+class Move:
+    """Where images (B, C, H, W) of `size` (H, W) are moved, each its own way.
 
-    `matrix` (B, 2, 2), `shift` (B, 2) and `bend` (B, 2, P, P), a mesh over the image, are in pixels, x before y.
+    The pixel at q, from the centre, is the one that was at `matrix` q + `shift` + `bend`: `matrix` (B, 2, 2), `shift`
+    (B, 2) and `bend` (B, 2, P, P), a mesh over the image, are in pixels, x before y, on the host.
     """
-    height, width = images.shape[-2:]
-    # grid_sample counts from -1 to 1 over each side.
-    unit = torch.tensor([2 / width, 2 / height])
-    affine = torch.cat([matrix, shift[..., None]], dim=2).mul_(unit[:, None]).to(images.device, non_blocking=True)
-    x = torch.arange(width, device=images.device) - (width - 1) / 2
-    y = torch.arange(height, device=images.device) - (height - 1) / 2
-    by_x, by_y, fixed = affine[..., None].unbind(2)  # (B, 2, 1)
-    grid = (by_x * x)[:, :, None, :] + (by_y * y + fixed)[:, :, :, None]  # (B, 2, H, W)
-    if bend is not None:
-        mesh = (bend * unit[:, None, None]).to(images.device, non_blocking=True)
-        grid += _spline(height, images.device).T @ (mesh @ _spline(width, images.device))
-    return F.grid_sample(images, grid.permute(0, 2, 3, 1), padding_mode=border, align_corners=False)
+
+    size: tuple[int, int]
+    matrix: Tensor
+    shift: Tensor
+    bend: Tensor | None = None
+
+    def pixels(self, images: Tensor, border: str = "zeros", mode: str = "bilinear") -> Tensor:
+        """The moved images (B, C, H, W); `border` is what comes in from outside, as `grid_sample` calls it."""
+        return F.grid_sample(
+            images, self._grid(images.device).permute(0, 2, 3, 1), mode=mode, padding_mode=border, align_corners=False
+        )
+
+    def masks(self, masks: Tensor) -> Tensor:
+        """The moved masks (B, ..., H, W), each value that of the nearest pixel; 0 comes in from outside."""
+        flat = masks.reshape(len(masks), -1, *self.size)
+        return self.pixels(flat.float(), mode="nearest").to(masks.dtype).view_as(masks)
+
+    def points(self, points: Sequence[Tensor]) -> list[Tensor]:
+        """The moved points: a list of B tensors (n, 2), x, y in pixels from the upper left corner of the image.
+
+        The inverse of the move: exact of a matrix, of a bend to a thousandth of a pixel where it does not fold.
+        """
+        found = []
+        centre = torch.tensor([self.size[1] / 2, self.size[0] / 2])
+        inverse = torch.linalg.inv(self.matrix)
+        for number, own in enumerate(points):
+            back = inverse[number].to(own.device, non_blocking=True)
+            start = own - (centre + self.shift[number]).to(own.device, non_blocking=True)
+            moved = start @ back.T
+            if self.bend is not None:
+                bend = self.bend[number].to(own.device, non_blocking=True)
+                for _ in range(INVERTED_IN):
+                    moved = (start - self._bent(bend, moved)) @ back.T
+            found.append(moved + centre.to(own.device, non_blocking=True))
+        return found
+
+    def _grid(self, device: torch.device) -> Tensor:
+        """Where each pixel comes from (B, 2, H, W), counted from -1 to 1 over each side."""
+        height, width = self.size
+        unit = torch.tensor([2 / width, 2 / height])
+        affine = torch.cat([self.matrix, self.shift[..., None]], dim=2).mul_(unit[:, None])
+        affine = affine.to(device, non_blocking=True)
+        x = torch.arange(width, device=device) - (width - 1) / 2
+        y = torch.arange(height, device=device) - (height - 1) / 2
+        by_x, by_y, fixed = affine[..., None].unbind(2)  # (B, 2, 1)
+        grid = (by_x * x)[:, :, None, :] + (by_y * y + fixed)[:, :, :, None]  # (B, 2, H, W)
+        if self.bend is not None:
+            mesh = (self.bend * unit[:, None, None]).to(device, non_blocking=True)
+            grid += _spline(height, device).T @ (mesh @ _spline(width, device))
+        return grid
+
+    def _bent(self, bend: Tensor, points: Tensor) -> Tensor:
+        """The bend (n, 2) of one image at points (n, 2), from the centre, between pixels linearly."""
+        height, width = self.size
+        field = _spline(height, bend.device).T @ (bend @ _spline(width, bend.device))  # (2, H, W)
+        grid = points * torch.tensor([2 / width, 2 / height], device=points.device)
+        options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
+        return F.grid_sample(field[None], grid[None, None].to(field.dtype), **options)[0, :, 0].T
 
 
 @functools.lru_cache(maxsize=16)

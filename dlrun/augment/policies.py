@@ -1,4 +1,4 @@
-"""Policies that choose from a list of operations, for each sample by itself."""
+"""Policies that choose from a list of operations, for each image by itself."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from dlrun.augment.colour import grey
-from dlrun.augment.draws import Draws
-from dlrun.augment.geometric import resampled
-from dlrun.schema import PositiveInt, Range
+from dlrun.augment.geometric import Move
+from dlrun.config.schema import PositiveInt, Range
+from dlrun.engine.contracts import Change
+from dlrun.engine.draws import Draws
 
 LEVELS = 30  # the strongest magnitude of both papers
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
@@ -40,58 +41,114 @@ class Strongest:
     pixels: float | None = None
 
 
-class RandAugment:
+@dataclass(frozen=True)
+class Operation:
+    """One operation for each of B images, drawn on the host.
+
+    **Fields:**
+
+    - `members`: which images each operation is done to, by its position in `OTHERS`; those of no operation in no list.
+    - `moved`: which images are moved, and how.
+    - `level` (B,): the magnitude in 0..1; `signed` (B,): with its direction, where it has two.
+    """
+
+    moved: Tensor
+    move: Move
+    members: list[Tensor]
+    level: Tensor
+    signed: Tensor
+
+
+class Policy(Change):
+    """Operations that are drawn from a list, for each image by itself; `strongest` says what magnitudes mean."""
+
+    strongest: Strongest
+
+    def apply(self, images: Tensor, drawn: list[Operation]) -> Tensor:
+        for operation in drawn:
+            images = operated(images, operation, self.strongest)
+        return images
+
+    def map(self, drawn: list[Operation]) -> Move:
+        """One move after the other as one."""
+        size, num = drawn[0].move.size, len(drawn[0].level)
+        matrix, shift = torch.eye(2).repeat(num, 1, 1), torch.zeros(num, 2)
+        for operation in drawn:
+            step, offset = torch.eye(2).repeat(num, 1, 1), torch.zeros(num, 2)
+            step[operation.moved], offset[operation.moved] = operation.move.matrix, operation.move.shift
+            # The pixel comes from where the earlier moves have put what this one looks up.
+            shift = (matrix @ offset[:, :, None])[:, :, 0] + shift
+            matrix = matrix @ step
+        return Move(size, matrix, shift)
+
+
+class RandAugment(Policy):
     """RandAugment (Cubuk et al. 2020): `num_ops` operations in a row, all of one magnitude."""
 
     strongest = Strongest(shear=0.3, rotate=30.0, blend=0.9, bits=4, translate=150 / 331)
 
     def __init__(self, *, num_ops: PositiveInt = 2, magnitude: Annotated[int, Range(low=0, high=30)] = 9):
+        """**Arguments:**
+
+        - `num_ops`: the number of operations in a row; the same one may be drawn again.
+        - `magnitude`: of every operation, from 0 (weak) to 30 (as `strongest` says).
+        """
         self.num_ops, self.magnitude = num_ops, magnitude
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Images (B, C, H, W), each changed by its row of `draws`."""
+    def draw(self, draws: Draws, size: tuple[int, int]) -> list[Operation]:
+        drawn = []
         for _ in range(self.num_ops):
             choice, sign = draws.uniform(2).unbind(1)
             level = torch.full_like(choice, self.magnitude / LEVELS)
-            images = operated(images, choice, level, sign < 0.5, self.strongest)
-        return images
+            drawn.append(operation(choice, level, sign < 0.5, self.strongest, size))
+        return drawn
 
 
-class TrivialAugment:
+class TrivialAugment(Policy):
     """TrivialAugment (Mueller and Hutter 2021, its wide ranges): one operation of a random magnitude."""
 
     strongest = Strongest(shear=0.99, rotate=135.0, blend=0.99, bits=6, pixels=32.0)
 
     def __init__(self, *, max_magnitude: Annotated[int, Range(low=0, high=30)] = 30):
+        """**Arguments:**
+
+        - `max_magnitude`: the highest magnitude; each from 0 on is as likely, and 30 is what `strongest` says.
+        """
         self.max_magnitude = max_magnitude
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Images (B, C, H, W), each changed by its row of `draws`."""
-        choice, place, sign = draws.uniform(3).unbind(1)
-        level = (place * (self.max_magnitude + 1)).floor() / LEVELS
-        return operated(images, choice, level, sign < 0.5, self.strongest)
+    def draw(self, draws: Draws, size: tuple[int, int]) -> list[Operation]:
+        choice, strength, sign = draws.uniform(3).unbind(1)
+        level = (strength * (self.max_magnitude + 1)).floor() / LEVELS
+        return [operation(choice, level, sign < 0.5, self.strongest, size)]
 
 
-def operated(images: Tensor, choice: Tensor, level: Tensor, is_negative: Tensor, strongest: Strongest) -> Tensor:
-    """Images (B, C, H, W), each changed by the operation that `choice` (B,), in [0, 1), picks from the list.
+def operation(
+    choice: Tensor, level: Tensor, is_negative: Tensor, strongest: Strongest, size: tuple[int, int]
+) -> Operation:
+    """What `choice` (B,), in [0, 1), picks from the list for each image.
 
     `level` (B,) is the magnitude in 0..1; `is_negative` (B,) turns its direction where it has two.
     """
-    operation = (choice * (len(GEOMETRIC) + len(OTHERS))).long()
+    number = (choice * (len(GEOMETRIC) + len(OTHERS))).long()
     signed = torch.where(is_negative, -level, level)
+    moved = torch.nonzero(number < len(GEOMETRIC)).flatten()
+    move = Move(size, *_affine(number[moved], signed[moved], strongest, *size))
+    members = [torch.nonzero(number == len(GEOMETRIC) + other).flatten() for other in range(len(OTHERS) - 1)]
+    return Operation(moved, move, members, level, signed)
+
+
+def operated(images: Tensor, drawn: Operation, strongest: Strongest) -> Tensor:
+    """Images (B, C, H, W), each changed by the operation that was drawn for it."""
     changed = images.clone()
-    moved = torch.nonzero(operation < len(GEOMETRIC)).flatten()
-    if len(moved):
-        matrix, shift = _affine(operation[moved], signed[moved], strongest, *images.shape[-2:])
-        place = moved.to(images.device, non_blocking=True)
-        changed.index_copy_(0, place, resampled(images.index_select(0, place), matrix, shift))
-    for number, name in enumerate(OTHERS[:-1], start=len(GEOMETRIC)):
-        members = torch.nonzero(operation == number).flatten()
+    if len(drawn.moved):
+        moved = drawn.moved.to(images.device, non_blocking=True)
+        changed.index_copy_(0, moved, drawn.move.pixels(images.index_select(0, moved)))
+    for name, members in zip(OTHERS[:-1], drawn.members, strict=True):
         if len(members):
-            amount = LEVEL_OF.get(name, _factor)(level[members], signed[members], strongest)
-            place = members.to(images.device, non_blocking=True)
+            amount = LEVEL_OF.get(name, _factor)(drawn.level[members], drawn.signed[members], strongest)
+            there = members.to(images.device, non_blocking=True)
             amount = amount.to(images.device, non_blocking=True)[:, None, None, None]
-            changed.index_copy_(0, place, OPERATIONS[name](images.index_select(0, place), amount))
+            changed.index_copy_(0, there, OPERATIONS[name](images.index_select(0, there), amount))
     return changed
 
 

@@ -1,1 +1,44 @@
-"""Data sets: one family a file; `spec.py` says what a data set offers."""
+"""Data sets: one family a folder, and what all share. The names that `data=` takes stand here."""
+
+from dlrun.config.registry import Registry
+
+DATA = Registry(
+    "data",
+    {
+        "digits": "dlrun.data.images.digits:Digits",
+        "mnist": "dlrun.data.images.mnist:MNIST",
+        "fashion_mnist": "dlrun.data.images.mnist:FashionMNIST",
+        "cifar10": "dlrun.data.images.cifar:CIFAR10",
+        "cifar100": "dlrun.data.images.cifar:CIFAR100",
+        "imagefolder": "dlrun.data.images.imagefolder:ImageFolder",
+        "photos": "dlrun.data.images.photos:Photos",
+        "synthetic": "dlrun.data.images.synthetic:Synthetic",
+        "line": "dlrun.data.tables.small:Line",
+        "hours": "dlrun.data.tables.small:Hours",
+        "diabetes": "dlrun.data.tables.sklearn_tables:Diabetes",
+        "diabetes_binary": "dlrun.data.tables.sklearn_tables:DiabetesBinary",
+        "breast_cancer": "dlrun.data.tables.sklearn_tables:BreastCancer",
+        "iris": "dlrun.data.tables.sklearn_tables:Iris",
+        "wine": "dlrun.data.tables.sklearn_tables:Wine",
+        "california_housing": "dlrun.data.tables.sklearn_tables:CaliforniaHousing",
+        "csv": "dlrun.data.tables.csv_file:CSVFile",
+        "hello": "dlrun.data.sequences.hello:Hello",
+        "names": "dlrun.data.sequences.names:Names",
+        "text": "dlrun.data.sequences.text:Text",
+        "copy_memory": "dlrun.data.sequences.memory:CopyMemory",
+        "adding": "dlrun.data.sequences.memory:Adding",
+        "selective_copying": "dlrun.data.sequences.memory:SelectiveCopying",
+        "induction_heads": "dlrun.data.sequences.memory:InductionHeads",
+        "toy4": "dlrun.data.graphs.small_graphs:Toy4",
+        "karate": "dlrun.data.graphs.small_graphs:Karate",
+        "block_model": "dlrun.data.graphs.block_model:BlockModel",
+        "motifs": "dlrun.data.graphs.motifs:Motifs",
+        "edges": "dlrun.data.graphs.edges:EdgeList",
+        "cora": "dlrun.data.graphs.planetoid:Cora",
+        "citeseer": "dlrun.data.graphs.planetoid:CiteSeer",
+        "pubmed": "dlrun.data.graphs.planetoid:PubMed",
+        "mutag": "dlrun.data.graphs.tu:MUTAG",
+        "proteins": "dlrun.data.graphs.tu:Proteins",
+        "enzymes": "dlrun.data.graphs.tu:Enzymes",
+    },
+)

@@ -31,11 +31,6 @@ MAX_MEMBERS = 100_000  # of one archive
 CHUNK_BYTES = 256 * 1024
 
 
-def data_root(root: str | None) -> Path:
-    """The folder of all data sets: `root`, else the environment's `DLRUN_DATA`, else `./data`."""
-    return Path(root or os.environ.get("DLRUN_DATA") or "data").expanduser()
-
-
 def matches(path: Path, checksum: str | None) -> bool:
     """Whether `path` is a file with `checksum`, written `md5:...` or `sha256:...`; None: nobody knows it."""
     if not path.is_file() or checksum is None:

@@ -2,26 +2,27 @@
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from dlrun.data.imagefolder import SUFFIXES, decode
-from dlrun.data.spec import DataSpec
-from dlrun.data.text_file import read_utf8
+from dlrun.config.spec import DataSpec
+from dlrun.data.images.imagefolder import SUFFIXES, decode
+from dlrun.data.reading import read_utf8
+from dlrun.engine.contracts import DataSet
 from dlrun.errors import RunError, UserError
 
 
-def read(dataset: Any, spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
+def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
     """(what each input is called, the raw inputs (N, ...)) of `words`, by the kind of data that `spec` offers.
 
     Texts for data that can `encode` them; files or folders of images; tables, or rows such as `5.1,3.5,1.4,0.2`.
 
     **Raises:** `UserError` with the word, file or row that cannot be read.
     """
-    if hasattr(dataset, "encode"):
-        return words, dataset.encode(words, spec)
+    encoded = dataset.encode(words, spec)
+    if encoded is not None:
+        return words, encoded
     if spec.kind == "image":
         return _images(spec, words)
     if spec.kind == "features":
@@ -88,11 +89,11 @@ def _table(path: Path, spec: DataSpec) -> list[list[float]]:
     return rows
 
 
-def _number(cell: str, place: str) -> float:
+def _number(cell: str, source: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        raise UserError(f"{place}: {cell.strip()!r} is not a number") from None
+        raise UserError(f"{source}: {cell.strip()!r} is not a number") from None
     if not abs(value) <= torch.finfo(torch.float32).max:
-        raise UserError(f"{place}: {cell.strip()} is not a finite number")
+        raise UserError(f"{source}: {cell.strip()} is not a finite number")
     return value

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import torch
 
-from dlrun.data.parts import Part, split
+from dlrun.engine.contracts import Part
+from dlrun.engine.parts import split
 from dlrun.errors import UserError
 
 
@@ -24,7 +25,7 @@ def split_off(part: Part, *, val_fraction: float, test_fraction: float, seed: in
             f"data: val_fraction {val_fraction:g} and test_fraction {test_fraction:g} leave nothing to train on; "
             "their sum must be below 1"
         )
-    take = _split_values if part.target.is_floating_point() else split
+    take = _split_values if part.labels is not None and part.labels.is_floating_point() else split
     parts, left = {"train": part}, 1.0
     for name, fraction in (("test", test_fraction), ("val", val_fraction)):
         if fraction > 0:

@@ -1,20 +1,15 @@
-"""How data of one kind are seen as another, and raw inputs become what a model takes.
-
-Torch is imported late: whether a model and a data set fit is known before it is loaded.
-"""
+"""How data of one kind are seen as another, and raw inputs become what a model takes."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from dlrun.data.spec import IMAGE_TARGETS, DataSpec
-from dlrun.errors import UserError
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dlrun.data.loading import Prepare
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Prepare
 
 
 class Options(Protocol):
@@ -34,7 +29,7 @@ class View:
     """
 
     spec: DataSpec
-    inputs: Callable[["Tensor"], "tuple[Tensor, ...]"]
+    inputs: Callable[[Tensor], tuple[Tensor, ...]]
 
 
 def _flat(spec: DataSpec, options: Options | None) -> View:
@@ -53,11 +48,9 @@ def _series(spec: DataSpec, options: Options | None) -> View:
     in_features = spec.in_channels * (width if by_rows else 1)
     permutation = None
     if options is not None and options.permute_seed is not None:
-        import torch
-
         permutation = torch.randperm(seq_len, generator=torch.Generator().manual_seed(options.permute_seed))
 
-    def inputs(image: "Tensor") -> "tuple[Tensor, ...]":
+    def inputs(image: Tensor) -> tuple[Tensor, ...]:
         series = image.transpose(1, 2).flatten(2) if by_rows else image.flatten(2).transpose(1, 2)
         return (series if permutation is None else series[:, permutation.to(series.device)],)
 
@@ -69,47 +62,26 @@ def _seen_as(kind: str, spec: DataSpec, **sizes: int) -> DataSpec:
     return replace(spec, kind=kind, in_channels=None, image_size=None, mean=None, std=None, **sizes)
 
 
-# (what the data are, what the model takes): how.
+# (what the data are, what the model takes): how. The pairs are those of dlrun/config/pairing.py.
 VIEWS: dict[tuple[str, str], Callable[[DataSpec, Options | None], View]] = {
     ("image", "features"): _flat,
     ("image", "series"): _series,
 }
 
 
-def fits(kind: str, accepts: Sequence[str]) -> bool:
-    """Whether data of `kind` can be fed to a model that takes any of `accepts`."""
-    return kind in accepts or any((kind, accepted) in VIEWS for accepted in accepts)
-
-
-def answers(gives: str | None, target: str | None) -> bool:
-    """Whether a model that `gives` an image, or with None anything else, answers what a `target` asks for."""
-    return (gives == "image") == (target in IMAGE_TARGETS)
-
-
-def as_kind(
-    spec: DataSpec, accepts: Sequence[str], fitting: Sequence[str] = (), options: Options | None = None
-) -> tuple[DataSpec, View | None]:
+def as_kind(spec: DataSpec, accepts: Sequence[str], options: Options | None = None) -> tuple[DataSpec, View | None]:
     """What a model that takes any of `accepts` sees of data with `spec`, and by which view (`None`: as they are).
 
-    The kind of the data comes first, then the order of `accepts`. `fitting` are the data sets that an error names;
-    `options` are the keys of `view`.
-
-    **Raises:** `UserError` if there is no view.
+    The kind of the data comes first, then the order of `accepts`; `options` are the keys of `view`. That there is a
+    view says `pairing.fits`.
     """
     if spec.kind in accepts:
         return spec, None
-    for accepted in accepts:
-        make = VIEWS.get((spec.kind, accepted))
-        if make is not None:
-            view = make(spec, options)
-            return view.spec, view
-    hint = f"; data sets that fit: {', '.join(fitting)}" if fitting else ""
-    raise UserError(
-        f"model and data do not fit: the model takes {' or '.join(accepts)}, the data are {spec.kind}{hint}"
-    )
+    view = next(VIEWS[spec.kind, kind](spec, options) for kind in accepts if (spec.kind, kind) in VIEWS)
+    return view.spec, view
 
 
-def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
+def prepare(spec: DataSpec, view: View | None = None) -> Prepare:
     """The function from the raw inputs of a batch of data with `spec` to a model's inputs.
 
     An image (B, C, H, W) in 0..255 becomes float32 `(x / 255 - mean) / std`, features (B, F) become
@@ -126,7 +98,7 @@ def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
     if view is not None:
         steps.append(view.inputs)
 
-    def prepared(inputs: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
+    def prepared(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         for step in steps:
             inputs = step(*inputs)
         return inputs
@@ -134,11 +106,11 @@ def prepare(spec: DataSpec, view: View | None = None) -> "Prepare":
     return prepared
 
 
-def _long(tokens: "Tensor", *lengths: "Tensor") -> "tuple[Tensor, ...]":
+def _long(tokens: Tensor, *lengths: Tensor) -> tuple[Tensor, ...]:
     return tokens.long(), *lengths
 
 
-def _cut(tokens: "Tensor", *lengths: "Tensor") -> "tuple[Tensor, ...]":
+def _cut(tokens: Tensor, *lengths: Tensor) -> tuple[Tensor, ...]:
     # Padding changes no value. On a GPU a look at the lengths would make the host wait for it.
     if lengths and lengths[0].device.type == "cpu":
         tokens = tokens[:, : int(lengths[0].max())]
@@ -149,13 +121,11 @@ class _Normalize:
     """`(x / 255 - mean) / std` as one multiplication and one addition a channel: it runs once a step."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
-        import torch
-
         pairs = list(zip(mean, std, strict=True))
         self.scale = torch.tensor([1 / (255 * deviation) for _, deviation in pairs]).view(-1, 1, 1)
         self.shift = torch.tensor([-average / deviation for average, deviation in pairs]).view(-1, 1, 1)
 
-    def __call__(self, image: "Tensor") -> "tuple[Tensor, ...]":
+    def __call__(self, image: Tensor) -> tuple[Tensor, ...]:
         if self.scale.device != image.device:
             self.scale, self.shift = self.scale.to(image.device), self.shift.to(image.device)
         return (image.float().mul_(self.scale).add_(self.shift),)
@@ -165,11 +135,9 @@ class _Standardize:
     """`(x - mean) / std` a feature, in this order: years or timestamps would lose their digits otherwise."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
-        import torch
-
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
 
-    def __call__(self, features: "Tensor") -> "tuple[Tensor, ...]":
+    def __call__(self, features: Tensor) -> tuple[Tensor, ...]:
         if self.mean.device != features.device:
             self.mean, self.std = self.mean.to(features.device), self.std.to(features.device)
         return (features.sub(self.mean).div_(self.std),)

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 
 class NonFiniteLoss(Exception):
-    """The loss of optimizer step `step` is nan or infinite; the weights are those before it."""
+    """The loss of optimizer step `step` is nan or infinite; what is saved are weights of before it."""
 
     def __init__(self, step: int, lr: float):
         super().__init__(step, lr)
@@ -19,17 +19,16 @@ class NonFiniteLoss(Exception):
 class FiniteGuard:
     """Checks every loss before its update.
 
-    On a CPU the value is read. On a GPU reading would stall the device at each step, so the
-    verdict stays there: a fused optimizer skips every update from the first bad loss on
-    (`found_inf`, the road that gradient scalers use), and `raise_if_bad` reads it when the
-    host waits for the device anyway. An optimizer that cannot skip gets the value read.
+    On a CPU the value is read. On a GPU reading would stall the device at each step, so the verdict stays there:
+    a fused optimizer skips every update from the first bad loss on (`found_inf`, the road that gradient scalers use).
+    One that cannot skip goes on with it; `raise_if_bad`, which is called before anything is recorded or saved, reads
+    the verdict where the host waits for the device anyway.
     """
 
     def __init__(self, optimizer: Optimizer, device: torch.device, scaled: bool):
         self.optimizer: Any = optimizer
-        skips = all(group.get("fused") for group in optimizer.param_groups)
-        self.deferred = device.type != "cpu" and (skips or scaled)
-        self.skips = skips and not scaled
+        self.deferred = device.type != "cpu"
+        self.skips = all(group.get("fused") for group in optimizer.param_groups) and not scaled
         self.first_bad = torch.full((), -1, device=device)
 
     def check(self, loss: Tensor, step: int) -> None:

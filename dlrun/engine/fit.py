@@ -1,17 +1,16 @@
-"""The training loop. Each feature is a key, an `if` here, and a test."""
+"""The training loop. Each feature is a key, an `if` here or in `Step`, and a test."""
 
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
-import torch
-from torch import nn
-
-from dlrun.engine.evaluate import Task, add_up, evaluate, read_out
-from dlrun.engine.finite import FiniteGuard
+from dlrun.engine.contracts import Task
+from dlrun.engine.evaluate import evaluate
 from dlrun.engine.interrupt import Stop
+from dlrun.engine.loading import Loader
+from dlrun.engine.metrics import Meter, chosen
 from dlrun.engine.state import State
+from dlrun.engine.step import Step
 
 Outcome = Literal["done", "stopped early", "interrupted", "pruned", "nothing to learn"]
 
@@ -52,8 +51,8 @@ class Keeper(Protocol):
 def fit(
     state: State,
     task: Task,
-    train: Any,
-    val: Any,
+    train: Loader,
+    val: Loader | None,
     options: Options,
     *,
     autocast: contextlib.AbstractContextManager[Any],
@@ -64,47 +63,39 @@ def fit(
 ) -> Outcome:
     """Trains `state` to `options.epochs`, from wherever it stands; what has no weight that learns is only evaluated.
 
-    `train` and `val` are loaders (`val` may be None: then the last weights are the best).
+    Without `val` the last weights are the best.
 
-    **Raises:** `NonFiniteLoss` before an update with a loss that is not a number.
+    **Raises:** `NonFiniteLoss` before an update with a loss that is not a number, or before anything is saved after it.
     """
     if not any(parameter.requires_grad for parameter in state.model.parameters()):
         return _only_evaluate(state, task, train, val, autocast, recorder, keeper, stop)
-    optimizer, scaler = state.optimizer, state.scaler
-    guard = FiniteGuard(optimizer, next(state.model.parameters()).device, scaler.is_enabled())
+    step = Step(
+        state,
+        task,
+        train,
+        accumulate=options.accumulate,
+        clip_grad_norm=options.clip_grad_norm,
+        autocast=autocast,
+    )
     while state.epoch < options.epochs and not _is_exhausted(state, options):
         model, started, first = state.training_model(), time.perf_counter(), state.batch
+        meter = Meter(chosen(task.metrics(), state.watch, in_training=True), state.sums)
         for batch in train.batches(state.epoch, state.batch):
-            with autocast:
-                output = model(*batch.inputs)
-            loss = task.loss(output, batch)
-            guard.check(loss, state.step + 1)
-            share = _share_of_step(train, state.batch, options.accumulate)
-            if state.batch % options.accumulate == 0:
-                optimizer.zero_grad(set_to_none=True)  # not after the step: the recorder shows the last gradients
-            scaler.scale(loss if share == 1 else loss * share).backward()
-            add_up(state.sums, task, output, batch, loss)
-            state.batch += 1
-            if state.batch % options.accumulate and state.batch < train.num_batches:
-                continue
             is_logged = (state.step + 1) % options.log_every == 0
-            norm = _clip(model, optimizer, scaler, options.clip_grad_norm, is_logged)
-            if takes_closure(optimizer):
-                optimizer.step(_closure(model, task, batch, optimizer, autocast))
-            else:
-                scaler.step(optimizer)
-                scaler.update()
-            _advance(state)
+            step(model, batch, wants_norm=is_logged)
+            meter.update(step.output, batch, step.losses)
+            if not step.is_complete:
+                continue
             if is_logged:
-                guard.raise_if_bad()
-                recorder.step(state, loss.item(), norm)
+                step.guard.raise_if_bad()
+                recorder.step(state, step.losses["loss"].item(), step.gradient_norm)
             if profiler is not None:
                 profiler.step()
             if stop.requested:
                 break
-        guard.raise_if_bad()
+        step.guard.raise_if_bad()
         examples_per_second = train.num_in(first, state.batch) / (time.perf_counter() - started)
-        if stop.requested or not _close_epoch(state, task, train, val, options, autocast, keeper, stop):
+        if stop.requested or not _close_epoch(state, task, meter, train, val, options, autocast, keeper, stop):
             return _break_off(keeper, state, "interrupted")
         if _was_measured(state) and recorder.epoch(state, state.history[-1], examples_per_second):
             return _break_off(keeper, state, "pruned")
@@ -114,8 +105,8 @@ def fit(
 def _only_evaluate(
     state: State,
     task: Task,
-    train: Any,
-    val: Any,
+    train: Loader,
+    val: Loader | None,
     autocast: contextlib.AbstractContextManager[Any],
     recorder: Recorder,
     keeper: Keeper,
@@ -123,7 +114,8 @@ def _only_evaluate(
 ) -> Outcome:
     """Measures and keeps weights that stay as they are, as epoch 0."""
     started, part, loader = time.perf_counter(), *(("val", val) if val is not None else ("train", train))
-    evaluation = evaluate(state.eval_model, task, loader, autocast, stop=stop)
+    metrics = chosen(task.metrics(), state.watch)
+    evaluation = evaluate(state.eval_model, task, loader, metrics, autocast, stop=stop)
     if evaluation is None:
         return _break_off(keeper, state, "interrupted")
     state.history = [{"epoch": 0, "step": 0, "lr": 0.0, **_named(part, evaluation.metrics)}]
@@ -133,40 +125,12 @@ def _only_evaluate(
     return "nothing to learn"
 
 
-def takes_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the optimizer evaluates the loss several times a step (L-BFGS)."""
-    return isinstance(optimizer, torch.optim.LBFGS)
-
-
-def _closure(model: nn.Module, task: Task, batch: Any, optimizer: Any, autocast: Any) -> Callable[[], Any]:
-    def evaluate_again() -> Any:
-        optimizer.zero_grad()
-        with autocast:
-            output = model(*batch.inputs)
-        loss = task.loss(output, batch)
-        loss.backward()
-        return loss
-
-    return evaluate_again
-
-
-def _advance(state: State) -> None:
-    """What follows an optimizer step: its rate is noted; the averaged weights, the next learning rate, the count."""
-    state.lr = state.optimizer.param_groups[0]["lr"]
-    if state.ema is not None:
-        state.ema.update_parameters(state.model)
-    if state.warmup is not None:
-        state.warmup.step()
-    if state.scheduler is not None and not _waits_for_metric(state.scheduler):
-        state.scheduler.step()
-    state.step += 1
-
-
 def _close_epoch(
     state: State,
     task: Task,
-    train: Any,
-    val: Any,
+    meter: Meter,
+    train: Loader,
+    val: Loader | None,
     options: Options,
     autocast: contextlib.AbstractContextManager[Any],
     keeper: Keeper,
@@ -177,13 +141,14 @@ def _close_epoch(
     is_best = val is None and is_final
     if epoch % options.eval_every == 0 or is_final:
         row = {"epoch": epoch, "step": state.step, "lr": state.lr}
-        row |= _named("train", read_out(state.sums, task, train.num_in(0, train.num_batches)))
+        row |= _named("train", meter.compute(train.num_in(0, train.num_batches)))
         if val is not None:
-            evaluation = evaluate(state.eval_model, task, val, autocast, stop=stop)
+            metrics = chosen(task.metrics(), state.watch)
+            evaluation = evaluate(state.eval_model, task, val, metrics, autocast, stop=stop)
             if evaluation is None:
                 return False
             row |= _named("val", evaluation.metrics)
-            is_best = _judge(state, task, evaluation.metrics)
+            is_best = _judge(state, evaluation.metrics)
         state.history.append(row)
     state.epoch, state.batch, state.sums = epoch, 0, {}
     if is_best:
@@ -205,36 +170,16 @@ def _was_measured(state: State) -> bool:
     return bool(state.history) and state.history[-1]["epoch"] == state.epoch
 
 
-def _share_of_step(loader: Any, batch: int, accumulate: int) -> float:
-    """The weight of a batch's mean loss in its step, so that every example counts the same."""
-    if accumulate == 1:
-        return 1
-    first = batch - batch % accumulate
-    return loader.num_in(batch, batch + 1) / loader.num_in(first, min(first + accumulate, loader.num_batches))
-
-
-def _clip(model: nn.Module, optimizer: Any, scaler: Any, max_norm: float | None, is_wanted: bool) -> float:
-    """The L2 norm of all gradients before clipping; nan where nobody asked for it."""
-    if max_norm is None and not is_wanted:
-        return float("nan")
-    scaler.unscale_(optimizer)
-    if max_norm is not None:
-        norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-    else:
-        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-    return norm.item() if is_wanted else float("nan")
-
-
-def _judge(state: State, task: Task, metrics: dict[str, float]) -> bool:
-    """Whether this evaluation is the best so far; a plateau schedule hears of it.
+def _judge(state: State, metrics: dict[str, float]) -> bool:
+    """Whether this evaluation is the best so far; a schedule that waits for the metric hears of it.
 
     Small val parts give the same value again and again: among equals the lower loss is better.
     """
-    value, loss = metrics[task.watch], metrics["loss"]
-    if state.scheduler is not None and _waits_for_metric(state.scheduler):
+    value = metrics[state.watch]
+    if state.scheduler is not None and state.scheduler_watches:
         state.scheduler.step(value)
-    sign = 1 if task.mode == "max" else -1
-    rank = (sign * value, -loss)
+    sign = 1 if state.mode == "max" else -1
+    rank = (sign * value, -metrics.get("loss", 0.0))
     if state.best_rank is None or rank > state.best_rank:
         state.best_rank = rank
         return True
@@ -243,10 +188,6 @@ def _judge(state: State, task: Task, metrics: dict[str, float]) -> bool:
 
 def _is_exhausted(state: State, options: Options) -> bool:
     return options.patience is not None and state.epoch - state.best_epoch >= options.patience
-
-
-def _waits_for_metric(scheduler: Any) -> bool:
-    return isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
 
 
 def _named(part: str, metrics: dict[str, float]) -> dict[str, float]:

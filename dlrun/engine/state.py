@@ -22,7 +22,10 @@ class State:
     - `scaler`: the gradient scaler of fp16; disabled, it changes nothing.
     - `scheduler`, `warmup`: learning-rate schedules, or None.
     - `ema`: the running average of the weights, or None.
+    - `scheduler_watches`: whether the schedule is stepped with the watched metric, after an evaluation.
     - `freezing`: what of the model does not learn, or None.
+    - `needs_closure`: whether the optimizer evaluates a batch several times a step.
+    - `watch`, `mode`: the metric that chooses the best epoch, and whether the highest (`max`) or the lowest is best.
     - `epoch`: finished epochs; `batch`: batches done in the current one; `step`: optimizer steps in all.
     - `lr`: the learning rate of the last step.
     - `sums`: running sums of the current epoch, on the device.
@@ -37,6 +40,10 @@ class State:
     warmup: Any = None
     ema: AveragedModel | None = None
     freezing: Freezing | None = None
+    scheduler_watches: bool = False
+    needs_closure: bool = False
+    watch: str = "loss"
+    mode: str = "min"
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -57,6 +64,22 @@ class State:
         if self.freezing is not None:
             self.freezing.apply(self.model, self.epoch)
         return self.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def advance(self) -> None:
+        """What follows an optimizer step: the rate is noted; averaged weights, next learning rate, count."""
+        self.lr = self.optimizer.param_groups[0]["lr"]
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+        if self.warmup is not None:
+            self.warmup.step()
+        if self.scheduler is not None and not self.scheduler_watches:
+            self.scheduler.step()
+        self.step += 1
 
     def to_tree(self) -> dict[str, Any]:
         """Plain containers, numbers and tensors, random generators included."""
@@ -83,8 +106,7 @@ class State:
             getattr(self, name).load_state_dict(tree["parts"][name])
         for name, value in tree["counters"].items():
             setattr(self, name, value)
-        device = next(self.model.parameters()).device
-        self.sums = {name: value.to(device) for name, value in self.sums.items()}
+        self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         _restore_random_state(tree["random"])
 
 

@@ -1,1 +1,41 @@
-"""Models: one architecture a file, flat; tensors in, tensors out."""
+"""Models: one architecture a file; `parts` holds what several share. The names that `model=` takes stand here."""
+
+from dlrun.config.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "linear": "dlrun.models.linear:Linear",
+        "logistic": "dlrun.models.linear:Logistic",
+        "mlp": "dlrun.models.mlp:MLP",
+        "cnn": "dlrun.models.cnn:CNN",
+        "googlenet_mini": "dlrun.models.googlenet_mini:GoogLeNetMini",
+        "resnet": "dlrun.models.resnet:ResNet",
+        "mobilenet_v1": "dlrun.models.mobilenet_v1:MobileNetV1",
+        "mobilenet_v2": "dlrun.models.mobilenet_v2:MobileNetV2",
+        "efficientnet": "dlrun.models.efficientnet:EfficientNet",
+        "conv_filter": "dlrun.models.conv_filter:ConvFilter",
+        "torchvision": "dlrun.models.zoo:TorchvisionClassifier",
+        "rnn_cell": "dlrun.models.rnn_cell:RNNCell",
+        "rnn": "dlrun.models.rnn:RNN",
+        "lstm": "dlrun.models.rnn:LSTM",
+        "gru": "dlrun.models.rnn:GRU",
+        "tcn": "dlrun.models.tcn:TCN",
+        "transformer": "dlrun.models.transformer:Transformer",
+        "mamba": "dlrun.models.mamba:Mamba",
+        "mamba2": "dlrun.models.mamba2:Mamba2",
+        "message_passing": "dlrun.models.message_passing:MessagePassingNetwork",
+        "gcn": "dlrun.models.gcn:GCN",
+        "chebnet": "dlrun.models.chebnet:ChebNet",
+        "graphsage": "dlrun.models.graphsage:GraphSAGE",
+        "gat": "dlrun.models.gat:GAT",
+        "mpnn": "dlrun.models.mpnn:MPNN",
+        "ggnn": "dlrun.models.ggnn:GGNN",
+        "gnn_recurrent": "dlrun.models.gnn_recurrent:RecurrentGNN",
+        "jknet": "dlrun.models.jknet:JKNet",
+        "deepgcn": "dlrun.models.deepgcn:DeepGCN",
+        "gin": "dlrun.models.gin:GIN",
+        "diffpool": "dlrun.models.diffpool:DiffPool",
+        "sagpool": "dlrun.models.sagpool:SAGPool",
+    },
+)

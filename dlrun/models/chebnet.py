@@ -7,15 +7,16 @@ Departures: the largest eigenvalue of the Laplacian is taken to be 2, its bound,
 Letters: N nodes, F features, K outputs, S terms of the polynomial (`filter_size`).
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Linear, Sparse
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class ChebConv(nn.Module):
@@ -41,9 +42,7 @@ class ChebConv(nn.Module):
 
 
 class ChebNet(GraphModel):
-    """Graph convolutions that reach `filter_size` - 1 steps far."""
-
-    accepts: tuple = ("graph",)
+    """Graph convolutions that reach `filter_size` - 1 edges far."""
 
     def __init__(
         self,
@@ -57,13 +56,25 @@ class ChebNet(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: ChebConv(size, next_size, filter_size),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer that does not answer.
+        - `num_layers`: layers, with the one that answers at level `node`.
+        - `filter_size`: S, terms of the polynomial of each layer, which reaches S - 1 edges far.
+        - `dropout`: share of values set to zero before each layer, also that which answers, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        last_size = out_features if level == "node" else hidden_size
+        sizes = [in_features, *[hidden_size] * (num_layers - 1), last_size]
+        self.layers = nn.ModuleList(ChebConv(size, next_size, filter_size) for size, next_size in pairwise(sizes))
+        if level == "graph":
+            self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> "Tensor | Sparse":
+        for layer in self.hidden_layers:
+            x = layer(self.drop(x), edges).relu()  # (N, F) -> (N, H), then (N, H) -> (N, H)
+        return x

@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.schema import PositiveInt
+from dlrun.config.schema import PositiveInt
 
 
 def pooled_size(
@@ -39,10 +39,7 @@ def pooled_size(
 
 
 class CNN(nn.Module):
-    """For each of `channels`: convolution -> max-pooling -> ReLU; then a linear layer.
-
-    **Raises:** `ValueError` if the image is too small for the convolutions and poolings.
-    """
+    """For each of `channels`: convolution -> max-pooling -> ReLU; then a linear layer."""
 
     accepts: tuple = ("image",)
 
@@ -56,6 +53,17 @@ class CNN(nn.Module):
         pool_size: PositiveInt = 2,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `channels`: channels after each convolution.
+        - `kernel_size`: pixels a side of those convolutions, which are not padded.
+        - `pool_size`: pixels a side of the max-pooling, and its stride.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if the image is too small for the convolutions and poolings.
+        """
         super().__init__()
         height, width = pooled_size(image_size, num_layers=len(channels), kernel_size=kernel_size, pool_size=pool_size)
         widths = (in_channels, *channels)

@@ -15,21 +15,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dlrun.kernels import KERNELS
-from dlrun.schema import Kernel, NonNegativeInt, PositiveInt
+from dlrun.config.kernels import KERNELS
+from dlrun.config.schema import Kernel, NonNegativeInt, PositiveInt
 
 
 class ConvFilter(nn.Module):
     """A kernel slid over an image: one of those made by hand, which stays as it is, or a learned one.
 
-    The answer (B, C, H', W') is an image: `sign` says whether a dark-to-bright edge differs from a bright-to-dark one,
-    or only the absolute value counts. There is no bias: an even surface has no edge, and the answer is 0.
-
-    **Raises:** `ValueError` if a kernel made by hand is asked for in another size.
+    The answer (B, C, H', W') is an image. There is no bias: an even surface has no edge, and the answer is 0.
     """
 
     accepts: tuple = ("image",)
-    gives: str = "image"
+    answers: tuple = ("image",)
 
     def __init__(
         self,
@@ -41,6 +38,17 @@ class ConvFilter(nn.Module):
         stride: PositiveInt = 1,
         sign: bool = True,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `kernel`: `learned`, or the name of a kernel made by hand, whose weights do not learn.
+        - `kernel_size`: f, pixels a side of the kernel.
+        - `padding`: p, zeros added at each side of the image.
+        - `stride`: s, pixels that the kernel moves at a time.
+        - `sign`: whether the answer tells a dark-to-bright edge from a bright-to-dark one; False: its absolute value.
+
+        **Raises:** `ValueError` if a kernel made by hand is asked for in another size.
+        """
         super().__init__()
         self.sign = sign
         self.conv = nn.Conv2d(

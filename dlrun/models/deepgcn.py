@@ -8,15 +8,17 @@ points.
 
 from typing import Literal
 
+from torch import Tensor, nn
+
+from dlrun.config.schema import PositiveInt, ProperFraction
 from dlrun.models.gcn import GCNConv
-from dlrun.models.graph import GraphModel
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class DeepGCN(GraphModel):
     """A linear layer, `num_layers` graph convolutions each added to its own input, and a linear layer."""
-
-    accepts: tuple = ("graph",)
 
     def __init__(
         self,
@@ -30,17 +32,25 @@ class DeepGCN(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: GCNConv(size, next_size),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            encode=True,
-            norm=norm,
-            residual=True,
-            head=True,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer.
+        - `num_layers`: graph convolutions.
+        - `norm`: whether a batch normalisation follows each convolution.
+        - `dropout`: share of values set to zero before each layer, also the two linear ones, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        self.encoder = Linear(in_features, hidden_size)
+        self.layers = nn.ModuleList(GCNConv(hidden_size, hidden_size) for _ in range(num_layers))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_size) if norm else nn.Identity() for _ in range(num_layers))
+        self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
+        h = self.encoder(self.drop(x)).relu()  # (N, F) -> (N, H)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            h = norm(layer(self.drop(h), edges)).relu() + h  # (N, H)
+        return h

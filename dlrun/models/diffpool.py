@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseSAGEConv, dense_diff_pool
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
-from dlrun.models.readout import graph_index
-from dlrun.schema import PositiveInt
+from dlrun.config.schema import PositiveInt
+from dlrun.models.parts.readout import graph_index
 
 
 class DenseBlock(nn.Module):
@@ -34,7 +34,7 @@ class DenseBlock(nn.Module):
 
 
 class DiffPool(nn.Module):
-    """One pooling an entry of `num_clusters`; the vectors of each level are summed up, side by side they answer."""
+    """One pooling for each of `num_clusters`; an MLP answers from the sums of the nodes of all levels, side by side."""
 
     accepts: tuple = ("graph",)
 
@@ -47,6 +47,16 @@ class DiffPool(nn.Module):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each block.
+        - `num_clusters`: C of each pooling: nodes of the graph after it.
+        - `level`: must be `graph`: the model answers for whole graphs.
+        - `out_features`: K, logits of an answer.
+
+        **Raises:** `ValueError` if the data ask for an answer a node.
+        """
         super().__init__()
         if level != "graph":
             raise ValueError("answers for whole graphs, and the data ask for an answer a node; try data=motifs")
@@ -59,9 +69,9 @@ class DiffPool(nn.Module):
             nn.Linear(hidden_size * len(self.embeds), hidden_size), nn.ReLU(), nn.Linear(hidden_size, out_features)
         )
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, place: Tensor) -> Tensor:
-        """Logits (G, K) of the graphs that `place` (G + 1,) holds the offsets of."""
-        index, count = graph_index(place, len(x)), len(place) - 1
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, seeds: Tensor, ptr: Tensor) -> Tensor:
+        """Logits (G, K) of the graphs whose nodes `ptr` (G + 1,) delimits."""
+        index, count = graph_index(ptr, len(x)), len(ptr) - 1
         weight = edge_weight if edge_weight.ndim == 1 else None
         adjacency = to_dense_adj(edge_index, index, weight, batch_size=count)  # (G, M, M)
         h, mask = to_dense_batch(x, index, batch_size=count)  # (G, M, F), (G, M)

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import efficientnet
 
-from dlrun.models.small_images import fit_to_size, take_channels
-from dlrun.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.models.parts.small_images import fit_to_size, take_channels
 
 # phi: (width, depth, dropout).
 COMPOUND = (
@@ -34,12 +34,7 @@ STAGES = (
 
 
 class EfficientNet(efficientnet.EfficientNet):
-    """Seven stages of inverted residuals with squeeze and excitation; (B, C, H, W) -> (B, K).
-
-    `width`, `depth` and `dropout` are those of `phi` where they are null; `resolution` scales the images to so many
-    pixels a side first (b0 ... b7 were made for 224, 240, 260, 300, 380, 456, 528, 600). `stochastic_depth` is the
-    share of the last block's results that are left out in training; earlier blocks have less.
-    """
+    """Seven stages of inverted residuals with squeeze and excitation; (B, C, H, W) -> (B, K)."""
 
     accepts: tuple = ("image",)
 
@@ -56,6 +51,20 @@ class EfficientNet(efficientnet.EfficientNet):
         stochastic_depth: ProperFraction = 0.2,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `phi`: which of b0 ... b7.
+        - `width`: factor of the channels of b0; None: that of `phi`.
+        - `depth`: factor of the number of blocks of b0; None: that of `phi`.
+        - `resolution`: pixels a side to which images are scaled first; None: they keep their size. b0 ... b7 were made
+          for 224, 240, 260, 300, 380, 456, 528, 600.
+        - `dropout`: share of values set to zero before the linear layer, in training; None: that of `phi`.
+        - `stochastic_depth`: the probability that a residual block adds nothing, in training: 0 at the first block and
+          rising, to about this at the last.
+        - `out_features`: K, logits or values of an answer.
+        """
         of_width, of_depth, of_dropout = COMPOUND[phi]
         stages = [
             efficientnet.MBConvConfig(*stage, width_mult=width or of_width, depth_mult=depth or of_depth)

@@ -9,19 +9,20 @@ paper's code, there is one bias, which starts at 0, and the weights are Glorot-u
 Letters: N nodes, F features, K outputs.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Linear, Sparse
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class GCNConv(nn.Module):
-    """`D^-1/2 (A + I) D^-1/2 x W^T + b`: of each edge the share 1 / sqrt(degree x degree)."""
+    """`D^-1/2 (A + I) D^-1/2 x W^T + b`: an edge (j, i) counts 1 / sqrt(d_j d_i), d the degrees."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -34,9 +35,7 @@ class GCNConv(nn.Module):
 
 
 class GCN(GraphModel):
-    """Graph convolutions, as they are defined by the degrees of the graph."""
-
-    accepts: tuple = ("graph",)
+    """Graph convolutions: a node becomes the sum of itself and its neighbours, weighted by the degrees."""
 
     def __init__(
         self,
@@ -49,13 +48,24 @@ class GCN(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: GCNConv(size, next_size),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer that does not answer.
+        - `num_layers`: layers, with the one that answers at level `node`. A node sees this many edges far.
+        - `dropout`: share of values set to zero before each layer, also that which answers, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        last_size = out_features if level == "node" else hidden_size
+        sizes = [in_features, *[hidden_size] * (num_layers - 1), last_size]
+        self.layers = nn.ModuleList(GCNConv(size, next_size) for size, next_size in pairwise(sizes))
+        if level == "graph":
+            self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> "Tensor | Sparse":
+        for layer in self.hidden_layers:
+            x = layer(self.drop(x), edges).relu()  # (N, F) -> (N, H), then (N, H) -> (N, H)
+        return x

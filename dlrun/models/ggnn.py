@@ -9,10 +9,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Linear
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class GatedLayer(nn.Module):
@@ -28,9 +28,7 @@ class GatedLayer(nn.Module):
 
 
 class GGNN(GraphModel):
-    """`num_steps` steps of one gated layer, behind a linear layer and before another."""
-
-    accepts: tuple = ("graph",)
+    """`num_steps` steps of one gated layer, between two linear layers."""
 
     def __init__(
         self,
@@ -43,17 +41,25 @@ class GGNN(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        shared = GatedLayer(hidden_size)
-        super().__init__(
-            lambda *_: shared,
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_steps,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            activation=nn.Identity(),
-            encode=True,
-            head=True,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node at each step.
+        - `num_steps`: steps of the one layer. A node sees this many edges far.
+        - `dropout`: share of values set to zero before the first linear layer, each step and the last linear layer, in
+          training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        layer = GatedLayer(hidden_size)
+        self.encoder = Linear(in_features, hidden_size)
+        self.layers = nn.ModuleList([layer] * num_steps)  # the same weights at each step
+        self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
+        h = self.encoder(self.drop(x))  # (N, F) -> (N, H)
+        for step in self.layers:
+            h = step(self.drop(h), edges)  # (N, H) -> (N, H)
+        return h

@@ -5,15 +5,16 @@ Xu et al., "How powerful are graph neural networks?", 2019.
 Letters: N nodes, F features, K outputs.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Linear, Sparse
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class GINConv(nn.Module):
@@ -26,14 +27,13 @@ class GINConv(nn.Module):
         self.fc = nn.Linear(out_channels, out_channels)
 
     def forward(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
-        product = self.lin(x) - self.lin.bias  # the sum of products is the product of the sum; the bias comes after
+        # The product before the sum gives the same, with K features to add up in place of F. The bias comes last.
+        product = self.lin(x) - self.lin.bias  # (N, F) -> (N, K)
         return self.fc((edges.adjacency @ product + (1 + self.eps) * product + self.lin.bias).relu())  # (N, K)
 
 
 class GIN(GraphModel):
-    """Layers whose sums keep how many neighbours of each kind a node has, with batch normalisation."""
-
-    accepts: tuple = ("graph",)
+    """Sums over the neighbours through an MLP, with batch normalisation."""
 
     def __init__(
         self,
@@ -46,14 +46,25 @@ class GIN(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: GINConv(size, next_size),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            norm=True,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer that does not answer.
+        - `num_layers`: layers, with the one that answers at level `node`. A node sees this many edges far.
+        - `dropout`: share of values set to zero before each layer, also that which answers, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        num_hidden = num_layers if level == "graph" else num_layers - 1
+        sizes = [in_features, *[hidden_size] * num_hidden, *[out_features] * (num_layers - num_hidden)]
+        self.layers = nn.ModuleList(GINConv(size, next_size) for size, next_size in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_size) for _ in range(num_hidden))
+        if level == "graph":
+            self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> "Tensor | Sparse":
+        for layer, norm in zip(self.hidden_layers, self.norms, strict=True):
+            x = norm(layer(self.drop(x), edges)).relu()  # (N, F) -> (N, H), then (N, H) -> (N, H)
+        return x

@@ -3,7 +3,7 @@
 Scarselli et al., "The graph neural network model", 2009. The gradient at the fixed point is found by another iteration
 (Almeida 1987, Pineda 1987), so that no step needs to be kept.
 
-Departures: the paper punishes a step that does not contract; here the weights are scaled so that it does.
+Departures: the paper's loss has a penalty for steps that do not contract; here the weights are scaled so that all do.
 
 Letters: N nodes, H hidden features.
 """
@@ -14,19 +14,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Linear, Sparse
-from dlrun.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class FixedPoint(nn.Module):
-    """The state with `h = tanh(mean(h_j) W^T + x U^T + b)`: that of every node agrees with its neighbours'.
+    """The states h of all nodes that solve `h_i = tanh(mean(h_j) W^T + x_i U^T + b)`, j the neighbours of i.
 
     Each row of W is scaled to a sum of absolute values of at most `contraction` < 1. Two states are then nearer to each
     other after a step, by that factor in their largest difference, so there is exactly one such state. The iteration
-    ends when no value changes by more than `tolerance`, at the latest after `max_steps`; so does that of the gradient,
-    in which `tolerance` is relative to its largest value. `num_steps` is what the last one took.
+    ends when no value changes by more than `tolerance`, at the latest after `max_steps`. So does the iteration for the
+    gradient, where `tolerance` is relative to its largest value. `num_steps`: steps that the last iteration took.
     """
 
     def __init__(self, in_channels: int, hidden_size: int, contraction: float, tolerance: float, max_steps: int):
@@ -47,7 +47,7 @@ class FixedPoint(nn.Module):
             h = self._iterate(step, torch.zeros_like(given), 1.0)
         if not given.requires_grad:
             return h
-        # One more step, through which the gradient goes; what it is at the fixed point, the hook finds.
+        # The backward pass goes through one more step; the hook turns its gradient into that at the fixed point.
         before = h.requires_grad_()
         h = step(before)
 
@@ -70,9 +70,7 @@ class FixedPoint(nn.Module):
 
 
 class RecurrentGNN(GraphModel):
-    """States at a fixed point, and a linear layer that answers from them."""
-
-    accepts: tuple = ("graph",)
+    """The states of the nodes at their fixed point, and a linear layer that answers from them."""
 
     def __init__(
         self,
@@ -87,15 +85,21 @@ class RecurrentGNN(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: FixedPoint(size, next_size, contraction, tolerance, max_steps),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=1,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            activation=nn.Identity(),
-            head=True,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of the state of a node.
+        - `contraction`: the factor by which a step brings two states nearer to each other, at least.
+        - `tolerance`: the iteration ends when no value of a state changes by more than this.
+        - `max_steps`: the iteration ends after so many steps at the latest.
+        - `dropout`: share of values set to zero of the features and of the states that answer, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        self.layers = nn.ModuleList([FixedPoint(in_features, hidden_size, contraction, tolerance, max_steps)])
+        self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
+        return self.layers[0](self.drop(x), edges)  # (N, F) -> (N, H)

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlrun.config.schema import PositiveInt
 from dlrun.models.cnn import pooled_size
-from dlrun.schema import PositiveInt
 
 
 class InceptionA(nn.Module):
-    """Four ways to look at the same image side by side; H and W stay, the channels are joined.
+    """Four branches of convolutions on the same input; H and W stay, the channels are joined.
 
     A tuple holds the widths (output channels) of a branch's convolutions, first to last.
     """
@@ -55,10 +55,7 @@ class InceptionA(nn.Module):
 
 
 class GoogLeNetMini(nn.Module):
-    """For each of `channels`: convolution -> max-pooling -> ReLU -> Inception block; then a linear layer.
-
-    **Raises:** `ValueError` if the image is too small for the convolutions and poolings.
-    """
+    """For each of `channels`: convolution -> max-pooling -> ReLU -> Inception block; then a linear layer."""
 
     accepts: tuple = ("image",)
 
@@ -76,6 +73,21 @@ class GoogLeNetMini(nn.Module):
         branch_pool: PositiveInt = 24,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `channels`: channels after each of the convolutions between the blocks.
+        - `kernel_size`: pixels a side of those convolutions, which are not padded.
+        - `pool_size`: pixels a side of the max-pooling, and its stride.
+        - `branch1x1`: channels after the 1x1 branch of a block.
+        - `branch5x5`: channels after the 1x1 and the 5x5 convolution of that branch.
+        - `branch3x3`: channels after the 1x1 and the two 3x3 convolutions of that branch.
+        - `branch_pool`: channels after the pooling branch.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if the image is too small for the convolutions and poolings.
+        """
         super().__init__()
         height, width = pooled_size(image_size, num_layers=len(channels), kernel_size=kernel_size, pool_size=pool_size)
         self.convs, self.blocks = nn.ModuleList(), nn.ModuleList()

@@ -6,14 +6,15 @@ neighbours are taken, unless `sampler=neighbor` gives batches of samples of them
 Letters: N nodes, F features, K outputs.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Linear, Sparse
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class SAGEConv(nn.Module):
@@ -25,15 +26,13 @@ class SAGEConv(nn.Module):
         self.lin_self = Linear(in_channels, out_channels, bias=False)
 
     def forward(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
-        # The mean of the products, as the product of the mean, has fewer features; the bias belongs after it.
+        # The product before the mean gives the same, with K features to average in place of F. The bias comes last.
         product = self.lin_neighbours(x) - self.lin_neighbours.bias
         return edges.mean @ product + self.lin_neighbours.bias + self.lin_self(x)  # (N, F) -> (N, K)
 
 
 class GraphSAGE(GraphModel):
-    """Layers that keep what a node is apart from what its neighbours are."""
-
-    accepts: tuple = ("graph",)
+    """Layers with one linear map of the node itself and another of the mean of its neighbours."""
 
     def __init__(
         self,
@@ -46,13 +45,24 @@ class GraphSAGE(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: SAGEConv(size, next_size),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer that does not answer.
+        - `num_layers`: layers, with the one that answers at level `node`. A node sees this many edges far.
+        - `dropout`: share of values set to zero before each layer, also that which answers, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        last_size = out_features if level == "node" else hidden_size
+        sizes = [in_features, *[hidden_size] * (num_layers - 1), last_size]
+        self.layers = nn.ModuleList(SAGEConv(size, next_size) for size, next_size in pairwise(sizes))
+        if level == "graph":
+            self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> "Tensor | Sparse":
+        for layer in self.hidden_layers:
+            x = layer(self.drop(x), edges).relu()  # (N, F) -> (N, H), then (N, H) -> (N, H)
+        return x

@@ -1,19 +1,23 @@
-"""JK-Net: the answer sees what every layer has made of a node, not the last one alone.
+"""JK-Net: the answer is made from the outputs of all layers, not from the last alone.
 
 Xu et al., "Representation learning on graphs with jumping knowledge networks", 2018.
 """
 
+from itertools import pairwise
 from typing import Literal
 
+import torch
+from torch import Tensor, nn
+
+from dlrun.config.schema import PositiveInt, ProperFraction
 from dlrun.models.gcn import GCNConv
-from dlrun.models.graph import GraphModel
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Sparse
 
 
 class JKNet(GraphModel):
     """Graph convolutions whose outputs all reach the answer: side by side, or the largest value of each feature."""
-
-    accepts: tuple = ("graph",)
 
     def __init__(
         self,
@@ -27,14 +31,29 @@ class JKNet(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda size, next_size, _: GCNConv(size, next_size),
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            jump=jump,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer.
+        - `num_layers`: graph convolutions, before the linear layer that answers.
+        - `jump`: what the answer is made from: the outputs of all layers side by side (`cat`, num_layers * H features)
+          or the largest value of each feature over the layers (`max`, H features).
+        - `dropout`: share of values set to zero before each layer, also that which answers, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        self.jump = jump
+        sizes = [in_features, *[hidden_size] * num_layers]
+        self.layers = nn.ModuleList(GCNConv(size, next_size) for size, next_size in pairwise(sizes))
+        self.add_head(level, readout, hidden_size * (num_layers if jump == "cat" else 1), out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
+        outputs = []
+        for layer in self.layers:
+            x = layer(self.drop(x), edges).relu()  # (N, F) -> (N, H), then (N, H) -> (N, H)
+            outputs.append(x)
+        if self.jump == "cat":
+            return torch.cat(outputs, dim=1)  # (N, num_layers * H)
+        return torch.stack(outputs).amax(dim=0)  # (N, H)

@@ -5,17 +5,24 @@ Letters: B examples, F features, K outputs (`out_features`).
 
 from torch import Tensor, nn
 
-from dlrun.schema import PositiveInt
+from dlrun.config.schema import PositiveInt
 
 
 class Linear(nn.Module):
-    """A linear map. `weight` sets every weight to that value at the start, and the bias to 0."""
+    """A linear map."""
 
     accepts: tuple = ("features",)
 
     def __init__(
         self, *, in_features: PositiveInt, out_features: PositiveInt, bias: bool = True, weight: float | None = None
     ):
+        """**Arguments:**
+
+        - `in_features`: F, features of an example.
+        - `out_features`: K, logits or values of an answer.
+        - `bias`: whether there is a bias.
+        - `weight`: the value of every weight at the start, with a bias of 0; None: torch's random weights.
+        """
         super().__init__()
         self.linear = nn.Linear(in_features, out_features, bias=bias)
         if weight is not None:
@@ -28,11 +35,16 @@ class Linear(nn.Module):
 
 
 class Logistic(Linear):
-    """A linear map to one logit: the sigmoid belongs to the loss, which is more exact with it inside."""
-
-    accepts: tuple = ("features",)
+    """A linear map to one logit; the loss takes the sigmoid, because that is numerically more exact."""
 
     def __init__(self, *, in_features: PositiveInt, out_features: PositiveInt):
+        """**Arguments:**
+
+        - `in_features`: F, features of an example.
+        - `out_features`: K; must be 1.
+
+        **Raises:** `ValueError` if the data have more than one output.
+        """
         if out_features != 1:
             raise ValueError(f"gives one logit, the data have {out_features} outputs; use model=linear or model=mlp")
         super().__init__(in_features=in_features, out_features=out_features)

@@ -6,8 +6,8 @@ N numbers each, all of them with their own decay:
     h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t        y_t = C_t h_t + D x_t
 
 Departures: torch's initialisation of the linear and embedding layers, the paper's of dt, A and D. The decays `A_log`
-are stored flat: the optimizers take what has two dimensions for a matrix, which weight decay pulls to zero
-(`optimizer.decay_all=false` spares all else) and Muon makes orthogonal, and decays are no matrix.
+are stored in one dimension, because optimizers take a parameter of two for a matrix: Muon makes it orthogonal, and
+weight decay pulls it to zero even with `optimizer.decay_all=false`.
 
 Letters: B examples, T steps, D = `d_model`, E channels, N = `d_state`, R rank of dt, K outputs (`out_features`).
 """
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dlrun.models.sequence import State, embedding, pool
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.sequence import State, embedding, pool
 
 # Numbers of the state that are worked on at once: on a processor what its cache holds.
 CHUNK_NUMBERS = {"cpu": 2**18, "cuda": 2**24}
@@ -60,7 +60,7 @@ def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Te
     """y_t = C_t h_t with h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t, all steps of a chunk at once.
 
     `x`, `dt` (B, T, E), `A` (N, E), `B`, `C` (B, T, N), `h` (B, N, E) before the first step. Gives y (B, T, E) and h
-    after the last step. The states (B, T, N, E) are never stored: the way back computes them again.
+    after the last step. The states (B, T, N, E) are never stored: the backward pass computes them again.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, dt, B, C, h = (value.to(A.dtype) for value in (x, dt, B, C, h))
@@ -108,7 +108,7 @@ class _SelectiveScan(torch.autograd.Function):
 
 
 def _enter(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(dt A) and dt B x, (B, t, N, E) each; what is left of `h` is in the first step."""
+    """exp(dt A) and dt B x, (B, t, N, E) each; the first step's inputs include exp(dt A) h."""
     decays = torch.exp_(dt[:, :, None] * A)
     inputs = (dt * x)[:, :, None] * B[..., None]
     inputs[:, 0].addcmul_(decays[:, 0], h)
@@ -172,6 +172,8 @@ class ResidualStack(nn.Module):
     A mixer maps (B, T, D) and its state to (B, T, D) and the state after it, two tensors.
     """
 
+    accepts: tuple = ("tokens", "series")
+
     def __init__(
         self,
         embed: nn.Module,
@@ -211,13 +213,8 @@ class ResidualStack(nn.Module):
 class Mamba(ResidualStack):
     """`num_layers` mixers with a residual sum around each, and a linear layer.
 
-    It is causal by construction. Without `per_step` the linear layer reads the last valid step or the mean of all
-    (`pooling`). The state of `step` holds, of each layer, `d_conv` - 1 inputs and h.
-
-    **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
+    The state of `step` holds, of each layer, `d_conv` - 1 inputs and h.
     """
-
-    accepts: tuple = ("tokens", "series")
 
     def __init__(
         self,
@@ -235,6 +232,23 @@ class Mamba(ResidualStack):
         causal: bool,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `vocab_size`: V, number of different tokens; None: the input is a series.
+        - `in_features`: F, values of a series at each step; None: the input is tokens. One of the two is given.
+        - `d_model`: D, features of the vector of a step.
+        - `num_layers`: mixers.
+        - `d_state`: N, numbers of the state of a channel.
+        - `expand`: E / D, channels inside a mixer for each of the D features.
+        - `d_conv`: steps that the convolution in a mixer multiplies.
+        - `dropout`: share of values set to zero of what a mixer adds, in training.
+        - `pooling`: what one answer is read from: the `last` valid step or the `mean` of all valid ones.
+        - `per_step`: whether to answer at every step (B, T, K) or once (B, K).
+        - `causal`: whether an answer may depend on no later step; this model is causal either way.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
+        """
         embed = embedding(vocab_size, in_features, d_model)
         mixers = [Mixer(d_model, d_state, expand, d_conv) for _ in range(num_layers)]
         super().__init__(embed, mixers, d_model, dropout, pooling, per_step, out_features)

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlrun.config.schema import PositiveInt, ProperFraction
 from dlrun.models.mamba import CausalDepthwiseConv, ResidualStack, dt_bias
-from dlrun.models.sequence import State, embedding
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.sequence import State, embedding
 
 # Of both forms: `x` (B, T, G, R, P), already times dt; `log_a` (B, T, G, R), dt A; `B`, `C` (B, T, G, N);
 # `h` (B, G, R, N, P), before the first step. They give y (B, T, G, R, P) and h after the last step.
@@ -124,14 +124,8 @@ class Mixer(nn.Module):
 class Mamba2(ResidualStack):
     """`num_layers` mixers with a residual sum around each, and a linear layer.
 
-    It is causal by construction. Without `per_step` the linear layer reads the last valid step or the mean of all
-    (`pooling`). The state of `step` holds, of each layer, `d_conv` - 1 inputs and h.
-
-    **Raises:** `ValueError` if the sizes do not divide, or unless exactly one of `vocab_size` and `in_features` is
-    given.
+    The state of `step` holds, of each layer, `d_conv` - 1 inputs and h.
     """
-
-    accepts: tuple = ("tokens", "series")
 
     def __init__(
         self,
@@ -152,6 +146,27 @@ class Mamba2(ResidualStack):
         causal: bool,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `vocab_size`: V, number of different tokens; None: the input is a series.
+        - `in_features`: F, values of a series at each step; None: the input is tokens. One of the two is given.
+        - `d_model`: D, features of the vector of a step.
+        - `num_layers`: mixers.
+        - `d_state`: N, numbers of the state of a channel.
+        - `expand`: E / D, channels inside a mixer for each of the D features.
+        - `head_dim`: P, channels of a head.
+        - `num_groups`: G, groups of heads that share B and C.
+        - `d_conv`: steps that the convolution in a mixer multiplies.
+        - `chunk_size`: Q, steps of a chunk; it changes the time and memory alone.
+        - `dropout`: share of values set to zero of what a mixer adds, in training.
+        - `pooling`: what one answer is read from: the `last` valid step or the `mean` of all valid ones.
+        - `per_step`: whether to answer at every step (B, T, K) or once (B, K).
+        - `causal`: whether an answer may depend on no later step; this model is causal either way.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if E is no multiple of `head_dim` or the number of heads no multiple of `num_groups`,
+        or unless exactly one of `vocab_size` and `in_features` is given.
+        """
         embed = embedding(vocab_size, in_features, d_model)
         sizes = (d_model, d_state, expand, head_dim, num_groups, d_conv, chunk_size)
         mixers = [Mixer(*sizes) for _ in range(num_layers)]

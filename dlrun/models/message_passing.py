@@ -1,6 +1,6 @@
 """Message passing as the notes introduce it: every edge carries the sum of its two ends (notes, GNN 3).
 
-Gilmer et al., "Neural message passing for quantum chemistry", 2017, name the frame.
+Gilmer et al., "Neural message passing for quantum chemistry", 2017, gave it the name.
 
 Departures: the notes' layer stands alone and learns nothing; here the last of `num_layers` is followed by a linear
 layer that answers.
@@ -12,10 +12,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.models.sparse import Sparse
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Sparse
 
 
 class MessagePassing(nn.Module):
@@ -28,9 +28,7 @@ class MessagePassing(nn.Module):
 
 
 class MessagePassingNetwork(GraphModel):
-    """Sums of what the edges carry, `x_i + x_j`, and a linear layer that answers."""
-
-    accepts: tuple = ("graph",)
+    """Sums of `x_i + x_j` over the edges that arrive, and a linear layer that answers."""
 
     def __init__(
         self,
@@ -42,15 +40,20 @@ class MessagePassingNetwork(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        super().__init__(
-            lambda *_: MessagePassing(),
-            in_features=in_features,
-            hidden_size=in_features,
-            num_layers=num_layers,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            activation=lambda h: h,
-            head=True,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `num_layers`: times that messages are passed, before the linear layer that answers.
+        - `dropout`: share of values set to zero before each layer and the linear one, in training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        self.layers = nn.ModuleList(MessagePassing() for _ in range(num_layers))
+        self.add_head(level, readout, in_features, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> "Tensor | Sparse":
+        for layer in self.layers:
+            x = layer(self.drop(x), edges)  # (N, F) -> (N, F)
+        return x

@@ -14,16 +14,11 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
 
 
 class MLP(nn.Module):
-    """Linear layers of `hidden_sizes`, each followed by the activation, and a linear output layer.
-
-    `hidden_sizes` may be empty: then this is linear or softmax regression. `activation` is a
-    function of `torch.nn.functional`. `batch_norm` stands before the activation, `dropout`
-    (the share of values set to zero) after it.
-    """
+    """Linear layers of `hidden_sizes`, each followed by the activation, and a linear output layer."""
 
     accepts: tuple = ("features",)
 
@@ -40,6 +35,15 @@ class MLP(nn.Module):
         batch_norm: bool = False,
         out_features: PositiveInt,
     ):  # fmt: skip
+        """**Arguments:**
+
+        - `in_features`: F, features of an example.
+        - `hidden_sizes`: features after each hidden layer; none: linear or softmax regression.
+        - `activation`: a function of `torch.nn.functional`.
+        - `dropout`: share of values set to zero after each activation, in training.
+        - `batch_norm`: whether a batch normalisation precedes each activation.
+        - `out_features`: K, logits or values of an answer.
+        """
         super().__init__()
         sizes = (in_features, *hidden_sizes)
         self.linears = nn.ModuleList(nn.Linear(size, next_size) for size, next_size in pairwise(sizes))

@@ -2,7 +2,7 @@
 
 Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications", 2017; notes,
 "MobileNet". A 3x3 convolution of C to D channels costs 9 C D multiplications a pixel; depthwise and pointwise
-together 9 C + C D: the saving is 1 / D + 1 / 9.
+together 9 C + C D, which is the share 1 / D + 1 / 9 of it.
 
 Departures: on images of fewer than 224 pixels the first strides of 2 become 1, so that at least 4 pixels a side
 reach the last layer. The last block has stride 1; the paper's table says 2 and keeps the size.
@@ -12,8 +12,8 @@ Letters: B examples, C channels, H, W pixels, K outputs (`out_features`).
 
 from torch import Tensor, nn
 
-from dlrun.models.small_images import fit_to_size, scaled
-from dlrun.schema import PositiveFloat, PositiveInt
+from dlrun.config.schema import PositiveFloat, PositiveInt
+from dlrun.models.parts.small_images import fit_to_size, scaled
 
 # (channels, stride) of each block, with width_mult 1.
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
@@ -35,10 +35,7 @@ class DepthwiseSeparable(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """A 3x3 convolution, 13 depthwise separable blocks, the mean over pixels, a linear layer.
-
-    `width_mult` scales the channels of every layer.
-    """
+    """A 3x3 convolution, 13 depthwise separable blocks, the mean over pixels, a linear layer."""
 
     accepts: tuple = ("image",)
 
@@ -50,6 +47,13 @@ class MobileNetV1(nn.Module):
         width_mult: PositiveFloat = 1.0,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `width_mult`: factor of the channels of every layer, which are then rounded to multiples of 8.
+        - `out_features`: K, logits or values of an answer.
+        """
         super().__init__()
         channels = scaled(32 * width_mult)
         self.conv = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False)

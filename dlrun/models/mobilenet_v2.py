@@ -13,17 +13,14 @@ from torch import nn
 from torchvision.models import mobilenetv2
 from torchvision.ops import Conv2dNormActivation
 
-from dlrun.models.small_images import fit_to_size, take_channels
-from dlrun.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.models.parts.small_images import fit_to_size, take_channels
 
 
 class MobileNetV2(mobilenetv2.MobileNetV2):
     """Inverted residuals between two convolutions, the mean over pixels, dropout and a linear layer.
 
-    (B, C, H, W) -> (B, K). A row of `blocks` is expansion, channels, number of blocks, stride of the first of them;
-    without it they are the 17 of the paper (table 2).
-    `width_mult` scales the channels of every layer; the last convolution has `last_channels`, by default 1280 or, of
-    a wider net, more.
+    (B, C, H, W) -> (B, K).
     """
 
     accepts: tuple = ("image",)
@@ -39,6 +36,17 @@ class MobileNetV2(mobilenetv2.MobileNetV2):
         dropout: ProperFraction = 0.2,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `blocks`: rows of (expansion, channels, number of blocks, stride of the first of them); None: the 17 of the
+          paper's table 2.
+        - `last_channels`: channels of the last convolution; None: 1280, times `width_mult` if that is above 1.
+        - `width_mult`: factor of the channels of every layer, which are then rounded to multiples of 8.
+        - `dropout`: share of values set to zero before the linear layer, in training.
+        - `out_features`: K, logits or values of an answer.
+        """
         rows = None if blocks is None else [list(row) for row in blocks]
         super().__init__(out_features, width_mult, inverted_residual_setting=rows, dropout=dropout)
         if last_channels is not None:

@@ -2,6 +2,7 @@
 
 Gilmer et al., "Neural message passing for quantum chemistry", 2017: the edge network, a gated recurrent unit at each
 node, and set2set as readout. The edge network is torch_geometric's NNConv.
+
 Letters: N nodes, E edges, D features of an edge, H hidden features.
 """
 
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import NNConv
 
-from dlrun.models.edges import Edges
-from dlrun.models.graph import GraphModel
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.graph_model import GraphModel
+from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class EdgeNetwork(nn.Sequential):
-    """A matrix, flattened, of each edge's features; their last column, which is none of them, multiplies it."""
+    """Features and scale (E, D + 1) of each edge -> a matrix of its features times its scale (E, H * H)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input[:, :-1]) * input[:, -1:]
@@ -42,9 +44,7 @@ class MessageLayer(nn.Module):
 
 
 class MPNN(GraphModel):
-    """`num_steps` steps of one message layer, behind a linear layer and before another."""
-
-    accepts: tuple = ("graph",)
+    """`num_steps` steps of one message layer, between two linear layers."""
 
     def __init__(
         self,
@@ -59,17 +59,27 @@ class MPNN(GraphModel):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
-        shared = MessageLayer(hidden_size, num_edge_features, edge_hidden_size)
-        super().__init__(
-            lambda *_: shared,
-            in_features=in_features,
-            hidden_size=hidden_size,
-            num_layers=num_steps,
-            dropout=dropout,
-            readout=readout,
-            level=level,
-            out_features=out_features,
-            activation=nn.Identity(),
-            encode=True,
-            head=True,
-        )
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `num_edge_features`: D, features of an edge; a weight is one.
+        - `hidden_size`: H, features of a node at each step.
+        - `edge_hidden_size`: hidden features of the edge network, D -> `edge_hidden_size` -> H * H.
+        - `num_steps`: steps of the one layer. A node sees this many edges far.
+        - `dropout`: share of values set to zero before the first linear layer, each step and the last linear layer, in
+          training.
+        - `readout`: of whole graphs, the `sum`, `mean` or `max` over the nodes, or `set2set` (an LSTM with attention).
+        - `level`: `node`: an answer for each node that is asked for; `graph`: one for each graph.
+        - `out_features`: K, logits of an answer.
+        """
+        super().__init__(dropout)
+        layer = MessageLayer(hidden_size, num_edge_features, edge_hidden_size)
+        self.encoder = Linear(in_features, hidden_size)
+        self.layers = nn.ModuleList([layer] * num_steps)  # the same weights at each step
+        self.add_head(level, readout, hidden_size, out_features)
+
+    def hidden(self, x: "Tensor | Sparse", edges: Edges) -> Tensor:
+        h = self.encoder(self.drop(x))  # (N, F) -> (N, H)
+        for step in self.layers:
+            h = step(self.drop(h), edges)  # (N, H) -> (N, H)
+        return h

@@ -14,8 +14,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlrun.config.schema import PositiveInt
 from dlrun.models.cnn import pooled_size
-from dlrun.schema import PositiveInt
 
 
 class ResidualBlock(nn.Module):
@@ -32,10 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """For each of `channels`: convolution -> ReLU -> max-pooling -> residual block; then a linear layer.
-
-    **Raises:** `ValueError` if the image is too small for the convolutions and poolings.
-    """
+    """For each of `channels`: convolution -> ReLU -> max-pooling -> residual block; then a linear layer."""
 
     accepts: tuple = ("image",)
 
@@ -49,6 +46,17 @@ class ResNet(nn.Module):
         pool_size: PositiveInt = 2,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `channels`: channels after each of the convolutions between the blocks.
+        - `kernel_size`: pixels a side of those convolutions, which are not padded.
+        - `pool_size`: pixels a side of the max-pooling, and its stride.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if the image is too small for the convolutions and poolings.
+        """
         super().__init__()
         height, width = pooled_size(image_size, num_layers=len(channels), kernel_size=kernel_size, pool_size=pool_size)
         widths = (in_channels, *channels)

@@ -4,8 +4,8 @@ Elman 1990; Hochreiter and Schmidhuber, "Long short-term memory", 1997; Cho et a
 using RNN encoder-decoder", 2014. The notes' name classifier is the default: embedding 100, two bidirectional layers
 of 100, rows packed by their length, the last hidden states into a linear layer.
 
-Departures: the two directions are put together forward first, the notes' listing has them the other way round; a
-permutation of the columns of the linear layer.
+Departures: the states of the two directions are joined forward first, in the notes' listing backward first, which
+permutes the columns of the linear layer.
 
 Letters: B examples, T steps, D features of a vector, H hidden features, K outputs (`out_features`).
 """
@@ -13,34 +13,47 @@ Letters: B examples, T steps, D features of a vector, H hidden features, K outpu
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from dlrun.models.sequence import State, vectors
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.sequence import State, vectors
 
 
 class Recurrent(nn.Module):
-    """Vectors of the input -> `module` of torch, packed by length -> linear layer.
+    """Vectors of the input -> `torch_module`, packed by length -> linear layer."""
 
-    `embedding_size` null: tokens come in one-hot. `hidden_size` null: the hidden state is the answer, of
-    `out_features`, and there is no linear layer (notes, "RNN-Seq2Seq"). `bidirectional` null: unless `causal`.
-    `dropout` acts between layers. With `per_step` every step is read, else the last hidden state of each direction.
-
-    **Raises:** `ValueError` if keys contradict each other.
-    """
+    accepts: tuple = ("tokens", "series")
+    torch_module: type[nn.RNN | nn.LSTM | nn.GRU]
 
     def __init__(
         self,
-        module: type[nn.RNN | nn.LSTM | nn.GRU],
-        vocab_size: int | None,
-        in_features: int | None,
-        embedding_size: int | None,
-        hidden_size: int | None,
-        num_layers: int,
-        bidirectional: bool | None,
-        dropout: float,
+        *,
+        vocab_size: PositiveInt | None = None,
+        in_features: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = 100,
+        hidden_size: PositiveInt | None = 100,
+        num_layers: PositiveInt = 2,
+        bidirectional: bool | None = None,
+        dropout: ProperFraction = 0.0,
         per_step: bool,
         causal: bool,
-        out_features: int,
+        out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `vocab_size`: V, number of different tokens; None: the input is a series.
+        - `in_features`: F, values of a series at each step; None: the input is tokens. One of the two is given.
+        - `embedding_size`: features of the vector of a token; None: one-hot, of V features.
+        - `hidden_size`: H, features of the hidden state of a direction; None: the hidden state of `out_features` is the
+          answer, and there is no linear layer (notes, "RNN-Seq2Seq").
+        - `num_layers`: recurrent layers on top of each other.
+        - `bidirectional`: whether a second network reads from the end; None: unless `causal`.
+        - `dropout`: share of values set to zero between the layers, in training.
+        - `per_step`: whether to answer at every step (B, T, K) or once (B, K), from the last hidden state of each
+          direction.
+        - `causal`: whether an answer may depend on no later step.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if keys contradict each other.
+        """
         super().__init__()
         if bidirectional and causal:
             raise ValueError("bidirectional=true reads ahead, found causal=true; use bidirectional=false or null")
@@ -55,7 +68,7 @@ class Recurrent(nn.Module):
         self.per_step = per_step
         self.num_directions = 2 if bidirectional else 1
         self.embed, size = vectors(vocab_size, in_features, embedding_size)
-        self.rnn = module(
+        self.rnn = self.torch_module(
             size,
             hidden_size or out_features,
             num_layers,
@@ -95,67 +108,16 @@ def _as_tuple(state: Tensor | tuple[Tensor, Tensor]) -> State:
 class RNN(Recurrent):
     """A plain recurrent network (Elman 1990): h_t = tanh(W x_t + U h_{t-1} + b)."""
 
-    accepts: tuple = ("tokens", "series")
-
-    def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        embedding_size: PositiveInt | None = 100,
-        hidden_size: PositiveInt | None = 100,
-        num_layers: PositiveInt = 2,
-        bidirectional: bool | None = None,
-        dropout: ProperFraction = 0.0,
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
-        sizes = (vocab_size, in_features, embedding_size, hidden_size, num_layers)
-        super().__init__(nn.RNN, *sizes, bidirectional, dropout, per_step, causal, out_features)
+    torch_module = nn.RNN
 
 
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997): a cell state behind input, forget and output gates."""
 
-    accepts: tuple = ("tokens", "series")
-
-    def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        embedding_size: PositiveInt | None = 100,
-        hidden_size: PositiveInt | None = 100,
-        num_layers: PositiveInt = 2,
-        bidirectional: bool | None = None,
-        dropout: ProperFraction = 0.0,
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
-        sizes = (vocab_size, in_features, embedding_size, hidden_size, num_layers)
-        super().__init__(nn.LSTM, *sizes, bidirectional, dropout, per_step, causal, out_features)
+    torch_module = nn.LSTM
 
 
 class GRU(Recurrent):
     """Gated recurrent units (Cho et al. 2014): a reset and an update gate. The notes' name classifier."""
 
-    accepts: tuple = ("tokens", "series")
-
-    def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        embedding_size: PositiveInt | None = 100,
-        hidden_size: PositiveInt | None = 100,
-        num_layers: PositiveInt = 2,
-        bidirectional: bool | None = None,
-        dropout: ProperFraction = 0.0,
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
-        sizes = (vocab_size, in_features, embedding_size, hidden_size, num_layers)
-        super().__init__(nn.GRU, *sizes, bidirectional, dropout, per_step, causal, out_features)
+    torch_module = nn.GRU

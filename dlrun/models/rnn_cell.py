@@ -11,18 +11,12 @@ Letters: B examples, T steps, H hidden features, K outputs (`out_features`).
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.sequence import State, pool, vectors
-from dlrun.schema import PositiveInt
+from dlrun.config.schema import PositiveInt
+from dlrun.models.parts.sequence import State, pool, vectors
 
 
 class RNNCell(nn.Module):
-    """h_t = tanh(W x_t + U h_{t-1} + b), one call of the cell a step; tokens come in one-hot.
-
-    `hidden_size` null: the hidden state is the answer, of `out_features`, as in the notes; a number: a linear
-    layer reads the answer from it. Without `per_step` the answer is that of the last valid step.
-
-    **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
-    """
+    """h_t = tanh(W x_t + U h_{t-1} + b), one call of the cell a step; tokens come in one-hot."""
 
     accepts: tuple = ("tokens", "series")
 
@@ -36,6 +30,18 @@ class RNNCell(nn.Module):
         causal: bool,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `vocab_size`: V, number of different tokens; None: the input is a series.
+        - `in_features`: F, values of a series at each step; None: the input is tokens. One of the two is given.
+        - `hidden_size`: H, features of the hidden state, which a linear layer reads; None: the hidden state of
+          `out_features` is the answer, as in the notes.
+        - `per_step`: whether to answer at every step (B, T, K) or once (B, K), from the last valid step.
+        - `causal`: whether an answer may depend on no later step; this model is causal either way.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
+        """
         super().__init__()
         self.per_step = per_step
         self.embed, size = vectors(vocab_size, in_features, embedding_size=None)

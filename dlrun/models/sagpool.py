@@ -15,8 +15,8 @@ from torch_geometric.nn import GraphConv, global_add_pool, global_max_pool, glob
 from torch_geometric.nn.pool.connect.filter_edges import filter_adj
 from torch_geometric.nn.pool.select.topk import topk
 
-from dlrun.models.readout import graph_index
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.readout import graph_index
 
 
 class ScorePool(nn.Module):
@@ -40,7 +40,7 @@ class ScorePool(nn.Module):
 
 
 class SAGPool(nn.Module):
-    """`num_layers` times: a graph layer, then the share `ratio` of the nodes, weighed by their scores."""
+    """`num_layers` graph layers, after each of which the share `ratio` of the nodes stays, weighed by their scores."""
 
     accepts: tuple = ("graph",)
 
@@ -55,6 +55,18 @@ class SAGPool(nn.Module):
         level: Literal["node", "graph"],
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `in_features`: F, features of a node.
+        - `hidden_size`: H, features of a node after each layer.
+        - `num_layers`: graph layers, each with a pooling.
+        - `ratio`: share of the nodes of each graph that a pooling keeps.
+        - `dropout`: share of values set to zero before the last linear layer, in training.
+        - `level`: must be `graph`: the model answers for whole graphs.
+        - `out_features`: K, logits of an answer.
+
+        **Raises:** `ValueError` if the data ask for an answer a node.
+        """
         super().__init__()
         if level != "graph":
             raise ValueError("answers for whole graphs, and the data ask for an answer a node; try data=motifs")
@@ -68,9 +80,9 @@ class SAGPool(nn.Module):
             nn.Linear(hidden_size, out_features),
         )
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, place: Tensor) -> Tensor:
-        """Logits (G, K) of the graphs that `place` (G + 1,) holds the offsets of."""
-        index, count = graph_index(place, len(x)), len(place) - 1
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, seeds: Tensor, ptr: Tensor) -> Tensor:
+        """Logits (G, K) of the graphs whose nodes `ptr` (G + 1,) delimits."""
+        index, count = graph_index(ptr, len(x)), len(ptr) - 1
         weight = edge_weight if edge_weight.ndim == 1 else None
         total = torch.zeros((), device=x.device)
         for conv, pool in zip(self.convs, self.pools, strict=True):

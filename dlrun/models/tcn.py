@@ -5,7 +5,7 @@ Bai, Kolter and Koltun, "An empirical evaluation of generic convolutional and re
 1 + 2 (kernel_size - 1) (2^num_layers - 1) steps: choose them so that this covers T.
 
 Departures: torch's own initialisation. The authors' N(0, 0.01) is undone by their weight norm, except in the 1x1
-convolutions. Tokens come in one-hot where `embedding_size` is null; theirs are embedded or numbers.
+convolutions. Tokens come in one-hot where `embedding_size` is None; theirs are embedded or numbers.
 
 Letters: B examples, T steps, C channels, k kernel size, d dilation, K outputs (`out_features`).
 """
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from dlrun.models.sequence import State, pool, vectors
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.sequence import State, pool, vectors
 
 
 class CausalConv(nn.Module):
@@ -55,10 +55,7 @@ class Block(nn.Module):
 class TCN(nn.Module):
     """`num_layers` blocks of `hidden_size` channels, dilation 1, 2, 4, ..., and a linear layer.
 
-    It is causal by construction. Without `per_step` the last valid step is read, which sees all before it.
-    The state of `step` holds the inputs of each convolution that its next one still needs.
-
-    **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
+    The state of `step` holds, for each convolution, the inputs that later steps still need.
     """
 
     accepts: tuple = ("tokens", "series")
@@ -77,6 +74,21 @@ class TCN(nn.Module):
         causal: bool,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `vocab_size`: V, number of different tokens; None: the input is a series.
+        - `in_features`: F, values of a series at each step; None: the input is tokens. One of the two is given.
+        - `embedding_size`: features of the vector of a token; None: one-hot, of V features.
+        - `hidden_size`: C, channels of each block.
+        - `num_layers`: blocks; the dilation of block i is 2^i steps, i from 0.
+        - `kernel_size`: k, steps that each convolution multiplies.
+        - `dropout`: share of values set to zero after each convolution, in training.
+        - `per_step`: whether to answer at every step (B, T, K) or once (B, K), from the last valid step.
+        - `causal`: whether an answer may depend on no later step; this model is causal either way.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` unless exactly one of `vocab_size` and `in_features` is given.
+        """
         super().__init__()
         self.per_step = per_step
         self.embed, size = vectors(vocab_size, in_features, embedding_size)

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.models.sequence import State, embedding, is_valid, pool
-from dlrun.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.models.parts.sequence import State, embedding, is_valid, pool
 
 
 def sinusoids(positions: Tensor, d_model: int) -> Tensor:
@@ -29,7 +29,7 @@ def sinusoids(positions: Tensor, d_model: int) -> Tensor:
 
 
 class MultiHeadAttention(nn.Module):
-    """softmax(Q K^T / sqrt(D / H)) V in `num_heads` heads side by side, and a linear map of what they found."""
+    """softmax(Q K^T / sqrt(D / H)) V in `num_heads` heads side by side, and a linear map of their outputs."""
 
     def __init__(self, d_model: int, num_heads: int):
         super().__init__()
@@ -79,11 +79,7 @@ class EncoderLayer(nn.Module):
 class Transformer(nn.Module):
     """Embedding + positions -> `num_layers` encoder layers -> linear layer.
 
-    Without `per_step` the linear layer reads the last valid step or the mean of all (`pooling`). `causal` lets a step
-    look at itself and the `window` - 1 steps before it; the state of `step` holds their keys and values.
-
-    **Raises:** `ValueError` if `d_model` is no multiple of `num_heads`, or unless exactly one of `vocab_size` and
-    `in_features` is given.
+    The state of `step` holds the keys and values of the last `window` steps of each layer.
     """
 
     accepts: tuple = ("tokens", "series")
@@ -104,6 +100,25 @@ class Transformer(nn.Module):
         causal: bool,
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `vocab_size`: V, number of different tokens; None: the input is a series.
+        - `in_features`: F, values of a series at each step; None: the input is tokens. One of the two is given.
+        - `d_model`: D, features of the vector of a step.
+        - `num_heads`: H, attention heads of each layer, of D / H features.
+        - `dim_feedforward`: features between the two linear layers that follow the attention.
+        - `num_layers`: encoder layers.
+        - `dropout`: share of values set to zero of the input, after the ReLU and of what each half of a layer adds, in
+          training.
+        - `window`: W, steps that a causal step attends to, itself included.
+        - `pooling`: what one answer is read from: the `last` valid step or the `mean` of all valid ones.
+        - `per_step`: whether to answer at every step (B, T, K) or once (B, K).
+        - `causal`: whether a step attends to itself and earlier steps alone.
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if `d_model` is no multiple of `num_heads`, or unless exactly one of `vocab_size` and
+        `in_features` is given.
+        """
         super().__init__()
         if d_model % num_heads:
             raise ValueError(f"d_model must be a multiple of num_heads, found {d_model} and {num_heads}")
@@ -127,7 +142,7 @@ class Transformer(nn.Module):
         return self.fc(y if self.per_step else pool(y, lengths, self.pooling))  # (B, T, K) or (B, K)
 
     def _mask(self, steps: Tensor, y: Tensor, lengths: Tensor | None) -> tuple[Tensor | None, bool]:
-        """(who may look at whom, None: everyone; whether the plain causal mask says it).
+        """(which step attends to which, None: each to all; whether to use torch's causal mask instead).
 
         Padding stands at the end, where a causal step does not look anyway.
         """

@@ -15,21 +15,14 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.schema import PositiveInt, suggest
+from dlrun.config.schema import PositiveInt, suggest
 
 AUXILIARY_HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 FIXED_IMAGE_SIZE = ("vit_", "maxvit_")
 
 
 class TorchvisionClassifier(nn.Module):
-    """The network `arch` of torchvision, fitted to the channels, size and classes of the data.
-
-    `resize` first scales the images to that many pixels a side, which networks made for photographs
-    need on small images.
-
-    **Raises:** `ValueError` if torchvision has no such classifier, or if the images do not have the
-    size it needs.
-    """
+    """The network `arch` of torchvision, fitted to the channels, size and classes of the data."""
 
     accepts: tuple = ("image",)
 
@@ -42,6 +35,17 @@ class TorchvisionClassifier(nn.Module):
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
         out_features: PositiveInt,
     ):
+        """**Arguments:**
+
+        - `arch`: torchvision's name of the network.
+        - `resize`: pixels a side to which images are scaled first; None: they keep their size. Networks made for
+          photographs need it for small images.
+        - `in_channels`: C, channels of the images.
+        - `image_size`: pixels of the images, one number for both sides or (H, W).
+        - `out_features`: K, logits or values of an answer.
+
+        **Raises:** `ValueError` if torchvision has no such classifier, or if the images do not have the size it needs.
+        """
         super().__init__()
         side = resize or image_size
         height, width = (side, side) if isinstance(side, int) else side

@@ -1,1 +1,18 @@
-"""Tasks: loss, prediction, metrics and pictures of one kind of problem."""
+"""Tasks: loss, metrics, predictions and pictures of one kind of problem. The names that `task=` takes stand here."""
+
+from dlrun.config.registry import Registry
+
+TASKS = Registry(
+    "task",
+    {
+        "multiclass": "dlrun.tasks.multiclass:Multiclass",
+        "one_vs_rest": "dlrun.tasks.multiclass:OneVsRest",
+        "binary": "dlrun.tasks.binary:Binary",
+        "regression": "dlrun.tasks.regression:Regression",
+        "image_regression": "dlrun.tasks.image_regression:ImageRegression",
+        "step_class": "dlrun.tasks.steps:StepClass",
+        "next_token": "dlrun.tasks.steps:NextToken",
+        "node_class": "dlrun.tasks.graphs:NodeClass",
+        "graph_class": "dlrun.tasks.graphs:GraphClass",
+    },
+)

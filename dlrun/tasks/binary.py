@@ -1,48 +1,104 @@
 """Yes or no: one logit, binary cross-entropy (notes, chapters 5 to 7)."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.data.spec import DataSpec
-from dlrun.tasks.findings import Findings
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch, Metric, Task
+from dlrun.engine.findings import Findings
+from dlrun.engine.metrics import Gathered, Sums
+from dlrun.tasks.multiclass import confusion
 
 
-class Binary:
-    """Binary cross-entropy on logits (B, 1) against 0 or 1 (B,)."""
+class Binary(Task):
+    """Binary cross-entropy on logits (B, 1) against 0 or 1 (B,), or what lies between them."""
 
-    target: str = "binary"
+    learns: str = "binary"
+    is_default: bool = True
     watch: str = "accuracy"
     mode: str = "max"
 
     def __init__(self, spec: DataSpec):
-        self.spec = spec
+        super().__init__(spec)
         self.class_names = spec.class_names or ("0", "1")
 
-    def loss(self, output: Tensor, batch: Any) -> Tensor:
+    def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The mean binary cross-entropy; the sigmoid is part of it, so that no logit overflows."""
-        return F.binary_cross_entropy_with_logits(output.float().squeeze(1), batch.target.float())
+        return {"loss": F.binary_cross_entropy_with_logits(output.float().squeeze(1), batch.target.float())}
+
+    def metrics(self) -> list[Metric]:
+        return [Accuracy(), Scores()]
 
     def predict(self, output: Tensor) -> Tensor:
         """Probabilities (B, 2) of class 0 and class 1."""
         positive = output.float().squeeze(1).sigmoid()
         return torch.stack([1 - positive, positive], dim=1)
 
-    def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
-        """The number of correct predictions at probability 0.5."""
-        return {"correct": ((output.detach().squeeze(1) > 0) == batch.target.bool()).sum()}
+    def answers(self, output: Tensor) -> dict[str, list[str]]:
+        """Both classes, the likelier first, each with its probability."""
+        values, classes = self.predict(output).sort(dim=1, descending=True, stable=True)
+        first, second = (
+            [f"{self.class_names[k]} {value:.1%}" for k, value in zip(ks, column, strict=True)]
+            for ks, column in zip(classes.T.tolist(), values.T.tolist(), strict=True)
+        )
+        return {"predicted": first, "then": second}
 
-    def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
-        """Accuracy, a fraction."""
-        return {"accuracy": sums["correct"] / examples}
+    def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """The true class, the predicted one, and the probability of class 1."""
+        columns = {"true": target, "predicted": (output.squeeze(1) > 0).long()}
+        named = {key: [self.class_names[k] for k in classes.tolist()] for key, classes in columns.items()}
+        return {**named, "probability": self.predict(output)[:, 1].tolist()}
 
-    def report(self, output: Tensor, target: Tensor) -> dict[str, float]:
-        """Precision, recall, F1 of class 1, and the ROC's area where both classes occur, by scikit-learn."""
+    def pictures(self, findings: Findings) -> dict[str, Any]:
+        """Confusion, ROC and precision-recall curves; probability or regions for one or two features."""
+        from dlrun.plots import binary as figures
+        from dlrun.plots import classes
+
+        true, score = findings.target, findings.outputs.squeeze(1)
+        matrix = confusion((score > 0).long(), true, 2).numpy()
+        found = {"confusion_matrix": classes.confusion_matrix(matrix, self.class_names)}
+        probability = score.sigmoid().numpy()
+        if len(set(true.tolist())) == 2:
+            found["roc"] = figures.roc_curve(true.numpy(), probability)
+            found["precision_recall"] = figures.precision_recall_curve(true.numpy(), probability)
+        names = self.spec.feature_names or tuple(f"x{k}" for k in range(self.spec.in_features or 0))
+        if self.spec.kind == "features" and self.spec.in_features in (1, 2):
+            points, grid = findings.features().numpy(), findings.grid()
+            on_grid = findings.forward(grid).float().squeeze(1).sigmoid().numpy()
+            draw = figures.probability_curve if self.spec.in_features == 1 else figures.decision_regions
+            found[draw.__name__] = draw(points, true.numpy(), grid.numpy(), on_grid, names, self.class_names[1])
+        return found
+
+
+class Accuracy(Sums):
+    """The share of correct predictions at probability 0.5; of a soft target, the share of the predicted class."""
+
+    better: ClassVar[Mapping[str, str]] = {"accuracy": "max"}
+
+    def sums(self, output: Tensor, batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        is_positive = output.detach().squeeze(1) > 0
+        if batch.target.is_floating_point():
+            return {"correct": torch.where(is_positive, batch.target, 1 - batch.target).sum()}
+        return {"correct": (is_positive == batch.target.bool()).sum()}
+
+    def value(self, totals: Mapping[str, Any], examples: int) -> dict[str, float]:
+        return {"accuracy": totals["correct"] / examples}
+
+
+class Scores(Gathered):
+    """Precision, recall, F1 of class 1, and the ROC's area where both classes occur, by scikit-learn."""
+
+    better: ClassVar[Mapping[str, str]] = {"precision": "max", "recall": "max", "f1": "max", "roc_auc": "max"}
+    each_epoch: ClassVar[bool] = False
+
+    def value(self, output: Tensor, target: Tensor) -> dict[str, float]:
         from sklearn import metrics
 
-        true, score = target.numpy(), output.float().squeeze(1).numpy()
+        true, score = target.numpy(), output.squeeze(1).numpy()
         guess = score > 0
         of_none: Any = {"zero_division": 0}  # where nothing was called positive
         found = {
@@ -53,34 +109,3 @@ class Binary:
         if len(set(true.tolist())) == 2:
             found["roc_auc"] = metrics.roc_auc_score(true, score)
         return {name: float(value) for name, value in found.items()}
-
-    def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
-        """The columns of predictions.csv: the true class, the predicted one, and the probability of class 1."""
-        positive = self.predict(output)[:, 1]
-        named = {"true": target, "predicted": (output.squeeze(1) > 0).long()}
-        columns: dict[str, list[Any]] = {
-            key: [self.class_names[k] for k in each.tolist()] for key, each in named.items()
-        }
-        return columns | {"probability": positive.tolist()}
-
-    def pictures(self, findings: Findings) -> dict[str, Any]:
-        """Figures by name: confusion, ROC and precision-recall curves; curve or regions for one or two features."""
-        from dlrun.plots import binary as figures
-        from dlrun.plots import classes
-
-        true, score = findings.target, findings.outputs.float().squeeze(1)
-        guess = (score > 0).long()
-        matrix = torch.bincount(true * 2 + guess, minlength=4).reshape(2, 2).numpy()
-        found = {"confusion_matrix": classes.confusion_matrix(matrix, self.class_names)}
-        probability = score.sigmoid().numpy()
-        if len(set(true.tolist())) == 2:
-            found["roc"] = figures.roc_curve(true.numpy(), probability)
-            found["precision_recall"] = figures.precision_recall_curve(true.numpy(), probability)
-        names = self.spec.feature_names or tuple(f"x{k}" for k in range(self.spec.in_features or 0))
-        if self.spec.kind == "features" and self.spec.in_features in (1, 2):
-            points = torch.stack([findings.part.read(i)[0].flatten() for i in range(len(true))])
-            grid = findings.grid()
-            on_grid = findings.forward(grid).float().squeeze(1).sigmoid().numpy()
-            draw = figures.probability_curve if self.spec.in_features == 1 else figures.decision_regions
-            found[draw.__name__] = draw(points.numpy(), true.numpy(), grid.numpy(), on_grid, names, self.class_names[1])
-        return found

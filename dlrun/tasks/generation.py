@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlrun.data.characters import PAD, UNKNOWN
+from dlrun.config.spec import PAD, UNKNOWN
 
 NEVER_WRITTEN = (PAD, UNKNOWN)
 

@@ -1,14 +1,15 @@
 """An image to be hit, pixel by pixel (notes, computer vision: edges)."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.data.spec import DataSpec
-from dlrun.schema import PositiveFloat
-from dlrun.tasks.findings import Findings
+from dlrun.engine.contracts import Batch, Metric
+from dlrun.engine.findings import Findings
+from dlrun.engine.metrics import Sums
 from dlrun.tasks.regression import Regression
 
 
@@ -19,56 +20,43 @@ class ImageRegression(Regression):
     is set beside it.
     """
 
-    target: str = "image"
-    watch: str = "loss"
-    mode: str = "min"
+    learns: str = "image"
+    needs: str = "image"
+    is_default: bool = True
 
-    def __init__(
-        self, spec: DataSpec, *, loss: Literal["mse", "l1", "huber"] = "mse", huber_delta: PositiveFloat = 1.0
-    ):
-        super().__init__(spec, loss=loss, huber_delta=huber_delta)
-
-    def check(self, output: Tensor, target: Tensor) -> None:
+    def check(self, output: Tensor, batch: Batch) -> None:
         """**Raises:** `ValueError` with both shapes, and what decides on them, if they differ."""
         try:
-            super().check(output, target)
+            super().check(output, batch)
         except ValueError as error:
             rule = "a convolution leaves floor((n + 2 padding - kernel_size) / stride) + 1 of n pixels"
             raise ValueError(f"{error}; {rule}: change padding or stride, here or of the data") from None
 
-    def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
-        """Sums over the examples of the mean squared and the mean absolute error of their pixels."""
-        error = self.predict(output.detach()) - batch.target
-        pixels = error[0].numel()
-        return {"squared": error.square().sum() / pixels, "absolute": error.abs().sum() / pixels}
+    def metrics(self) -> list[Metric]:
+        return [PixelErrors(self)]
 
-    def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
-        """Mean squared and mean absolute error of a pixel."""
-        return {"mse": sums["squared"] / examples, "mae": sums["absolute"] / examples}
-
-    def report(self, output: Tensor, target: Tensor) -> dict[str, float]:
-        """Nothing beyond the running metrics."""
-        return {}
+    def answers(self, output: Tensor) -> dict[str, list[str]]:
+        raise ValueError("this run answers with images, and a table has none; plots/answers.png shows some")
 
     def examine(self, model: nn.Module) -> dict[str, float]:
         """The cosine between the model's kernel and the one behind the target, the least of all channels."""
         found = self._kernels(model)
         return {} if found is None else {"kernel_cosine": F.cosine_similarity(*found, dim=1).min().item()}
 
-    def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
-        """The columns of predictions.csv: the errors of each image."""
+    def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """The errors of each image."""
         error = (self.predict(output) - target).flatten(1)
         return {"mse": error.square().mean(dim=1).tolist(), "mae": error.abs().mean(dim=1).tolist()}
 
     def pictures(self, findings: Findings) -> dict[str, Any]:
-        """Figures by name: input, target and answer of some samples, and both kernels with what they make of one."""
+        """Input, target and answer of some examples, and both kernels with what they make of one."""
         from dlrun.plots import filters
 
         name, output = self.spec.target_name or "image", self.predict(findings.outputs)
         if not findings.is_image:
             return {}
         shown = findings.target.flatten(1).std(dim=1).argsort(descending=True)[:4]  # where there is most to see
-        images = torch.stack([findings.part.read(int(index))[0] for index in shown]).float() / 255
+        images = findings.raw(shown).float() / 255
         figures = {"answers": filters.answers(images, findings.target[shown], output[shown], name)}
         kernels = self._kernels(findings.model)
         if kernels is not None:
@@ -96,3 +84,21 @@ class ImageRegression(Regression):
             return None
         wanted = F.pad(wanted, [int(rim[0])] * 4).to(weight.device).flatten()
         return weight.flatten(1), wanted.expand(len(weight), -1)
+
+
+class PixelErrors(Sums):
+    """Mean squared and mean absolute error of a pixel."""
+
+    better: ClassVar[Mapping[str, str]] = {"mse": "min", "mae": "min"}
+
+    def __init__(self, task: ImageRegression):
+        super().__init__()
+        self.task = task
+
+    def sums(self, output: Tensor, batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        error = self.task.predict(output.detach()) - batch.target
+        pixels = error[0].numel()
+        return {"squared": error.square().sum() / pixels, "absolute": error.abs().sum() / pixels}
+
+    def value(self, totals: Mapping[str, Any], examples: int) -> dict[str, float]:
+        return {"mse": totals["squared"] / examples, "mae": totals["absolute"] / examples}

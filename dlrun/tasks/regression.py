@@ -1,19 +1,22 @@
 """Numbers to be hit: regression (notes, chapters 1 to 4 and 7)."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.data.spec import DataSpec
-from dlrun.schema import PositiveFloat
-from dlrun.tasks.findings import Findings
+from dlrun.config.schema import PositiveFloat
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch, Metric, Task
+from dlrun.engine.findings import Findings
+from dlrun.engine.metrics import Gathered, Sums
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
 
 
-class Regression:
+class Regression(Task):
     """Squared, absolute or Huber loss on values (B, K).
 
     Where the data give the target's mean and standard deviation, the model's output and the loss are in units of
@@ -21,31 +24,35 @@ class Regression:
     target's own.
     """
 
-    target: str = "value"
+    learns: str = "value"
+    is_default: bool = True
     watch: str = "loss"
     mode: str = "min"
 
     def __init__(
         self, spec: DataSpec, *, loss: Literal["mse", "l1", "huber"] = "mse", huber_delta: PositiveFloat = 1.0
     ):
+        super().__init__(spec)
         self.criterion, self.options = LOSSES[loss], {"delta": huber_delta} if loss == "huber" else {}
-        self.spec = spec
         self.mean = torch.tensor(spec.target_mean) if spec.target_mean is not None else None
         self.std = torch.tensor(spec.target_std) if spec.target_std is not None else None
 
-    def loss(self, output: Tensor, batch: Any) -> Tensor:
+    def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The mean over all values of the batch, in float32. **Raises:** `ValueError` for unequal shapes."""
-        self.check(output, batch.target)
+        self.check(output, batch)
         target = batch.target
         if self.mean is not None and self.std is not None:
             target = (target - self.mean.to(output.device)) / self.std.to(output.device)
-        return self.criterion(output.float(), target, **self.options)
+        return {"loss": self.criterion(output.float(), target, **self.options)}
 
-    def check(self, output: Tensor, target: Tensor) -> None:
+    def metrics(self) -> list[Metric]:
+        return [Errors(self), Scores(self)]
+
+    def check(self, output: Tensor, batch: Batch) -> None:
         """**Raises:** `ValueError` with both shapes if they differ."""
-        if output.shape != target.shape:
+        if output.shape != batch.target.shape:
             # torch would broadcast (B,) against (B, 1) to (B, B), and train on nonsense.
-            raise ValueError(f"the model gives {tuple(output.shape)}, the target is {tuple(target.shape)}")
+            raise ValueError(f"the model gives {tuple(output.shape)}, the target is {tuple(batch.target.shape)}")
 
     def predict(self, output: Tensor) -> Tensor:
         """The values (B, K), in the target's units."""
@@ -53,33 +60,16 @@ class Regression:
             return output.float()
         return output.float() * self.std.to(output.device) + self.mean.to(output.device)
 
-    def measure(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
-        """Sums of squared and absolute errors over all values."""
-        error = self.predict(output.detach()) - batch.target
-        return {"squared": error.square().sum(), "absolute": error.abs().sum()}
+    def answers(self, output: Tensor) -> dict[str, list[str]]:
+        """The values, numbered from 0 where there are several."""
+        from dlrun.terminal.console import number
 
-    def summarize(self, sums: dict[str, float], examples: int) -> dict[str, float]:
-        """Root mean squared error and mean absolute error, in units of the target."""
-        values = examples * (self.spec.out_features or 1)
-        return {"rmse": (sums["squared"] / values) ** 0.5, "mae": sums["absolute"] / values}
+        name, values = self.spec.target_name or "value", self.predict(output).T.tolist()
+        names = [name] if len(values) == 1 else [f"{name} {k}" for k in range(len(values))]
+        return {name: list(map(number, column)) for name, column in zip(names, values, strict=True)}
 
-    def report(self, output: Tensor, target: Tensor) -> dict[str, float]:
-        """MSE, RMSE, MAE and R2, in float64; R2, a mean over the K values, needs two examples.
-
-        As scikit-learn has them, whose import would cost more than most regressions here: of a constant target R2 is
-        1 where it was hit and 0 where not.
-        """
-        error, true = self.predict(output).double() - target.double(), target.double()
-        mse = error.square().mean().item()
-        found = {"mse": mse, "rmse": mse**0.5, "mae": error.abs().mean().item()}
-        if len(true) < 2:
-            return found
-        unexplained, spread = error.square().sum(dim=0), (true - true.mean(dim=0)).square().sum(dim=0)
-        r2 = torch.where(spread > 0, 1 - unexplained / spread, (unexplained == 0).double())
-        return found | {"r2": r2.mean().item()}
-
-    def predictions(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
-        """The columns of predictions.csv: true and predicted values, numbered from 0 where there are several."""
+    def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """True and predicted values, numbered from 0 where there are several."""
         guess = self.predict(output)
         columns = {}
         for k in range(target.shape[1]):
@@ -88,7 +78,7 @@ class Regression:
         return columns
 
     def pictures(self, findings: Findings) -> dict[str, Any]:
-        """Figures by name: predicted against true values, residuals, and the curve where there is one feature."""
+        """Predicted against true values, residuals, and the curve where there is one feature."""
         from dlrun.plots import regression as figures
 
         name = self.spec.target_name or "value"
@@ -101,6 +91,49 @@ class Regression:
             grid = findings.grid()
             feature = (self.spec.feature_names or ("x",))[0]
             line = self.predict(findings.forward(grid))[:, 0].numpy()
-            points = torch.cat([findings.part.read(i)[0].reshape(1) for i in range(len(true))]).numpy()
+            points = findings.features()[:, 0].numpy()
             found["fit"] = figures.fitted_curve(points, true, grid[:, 0].numpy(), line, feature, name)
         return found
+
+
+class Errors(Sums):
+    """Root mean squared error and mean absolute error, in units of the target."""
+
+    better: ClassVar[Mapping[str, str]] = {"rmse": "min", "mae": "min"}
+
+    def __init__(self, task: Regression):
+        super().__init__()
+        self.task = task
+
+    def sums(self, output: Tensor, batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        error = self.task.predict(output.detach()) - batch.target
+        return {"squared": error.square().sum(), "absolute": error.abs().sum()}
+
+    def value(self, totals: Mapping[str, Any], examples: int) -> dict[str, float]:
+        values = examples * (self.task.spec.out_features or 1)
+        return {"rmse": (totals["squared"] / values) ** 0.5, "mae": totals["absolute"] / values}
+
+
+class Scores(Gathered):
+    """MSE, RMSE, MAE and R2, in float64; R2, a mean over the K values, needs two examples.
+
+    As scikit-learn has them, whose import would cost more than most regressions here: of a constant target R2 is
+    1 where it was hit and 0 where not.
+    """
+
+    better: ClassVar[Mapping[str, str]] = {"mse": "min", "rmse": "min", "mae": "min", "r2": "max"}
+    each_epoch: ClassVar[bool] = False
+
+    def __init__(self, task: Regression):
+        super().__init__()
+        self.task = task
+
+    def value(self, output: Tensor, target: Tensor) -> dict[str, float]:
+        error, true = self.task.predict(output).double() - target.double(), target.double()
+        mse = error.square().mean().item()
+        found = {"mse": mse, "rmse": mse**0.5, "mae": error.abs().mean().item()}
+        if len(true) < 2:
+            return found
+        unexplained, spread = error.square().sum(dim=0), (true - true.mean(dim=0)).square().sum(dim=0)
+        r2 = torch.where(spread > 0, 1 - unexplained / spread, (unexplained == 0).double())
+        return found | {"r2": r2.mean().item()}

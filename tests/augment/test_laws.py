@@ -6,17 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlrun import augmenting
+from dlrun.augment import AUGMENTS
 from dlrun.augment.augmentation import Augmentation
-from dlrun.augment.draws import Draws
-from dlrun.data.loading import TensorLoader, WorkerLoader
-from dlrun.data.parts import TensorPart
-from dlrun.data.spec import DataSpec
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import LoaderOptions
+from dlrun.engine.draws import Draws
+from dlrun.engine.loading import Loader
+from dlrun.engine.parts import TensorPart
 from dlrun.errors import UserError
-from dlrun.registry import AUGMENTS
-from dlrun.tasks.binary import Binary
+from dlrun.run import assemble
 from dlrun.tasks.multiclass import Multiclass, OneVsRest
-from dlrun.tasks.regression import Regression
 
 CPU = torch.device("cpu")
 NAMES = [name for name in AUGMENTS.names() if name != "none"]
@@ -27,19 +26,29 @@ PART = TensorPart((IMAGES,), torch.arange(23) % 4)
 SPEC = DataSpec("image", "class", in_channels=3, image_size=(9, 13), out_features=4)
 
 
-def loader(name, part=PART, make=TensorLoader, **options):
-    options = {"batch_size": 5, "augment": Augmentation(AUGMENTS.get(name)(), seed=3)} | options
-    return make(part, lambda inputs: inputs, CPU, **options)
+def loader(name, part=PART, **options):
+    options = {"batch_size": 5, "augment": augmentation(name)} | options
+    return Loader(part, LoaderOptions(lambda inputs: inputs, CPU, **options))
+
+
+def augmentation(name, seed=3, num_classes=4, **keys):
+    return Augmentation(AUGMENTS.get(name)(**keys), seed, num_classes)
 
 
 def seen(source, epoch=0, start=0):
-    """What an epoch gives of each sample, by its index: the image, and what it is mixed with."""
+    """What an epoch gives of each sample, by its index: the image and its target, of a mixture the shares (K,)."""
     found = {}
     for batch in source.batches(epoch, start):
-        extras = [] if batch.share is None else [batch.partner, batch.share]
-        for index, *values in zip(batch.index.tolist(), *batch.inputs, batch.target, *extras, strict=True):
+        for index, *values in zip(batch.index.tolist(), *batch.inputs, batch.target, strict=True):
             found[index] = values
     return found
+
+
+def applied(name, images, change=None):
+    """The images changed, or mixed with themselves turned round."""
+    change = change or AUGMENTS.get(name)()
+    drawn = change.draw(Draws(0, 0, torch.arange(len(images))), tuple(images.shape[-2:]))
+    return change.apply(images, images.flip(0), drawn)[0] if name in MIXING else change.apply(images, drawn)
 
 
 def alike(one, other):
@@ -53,7 +62,7 @@ def test_neither_batch_nor_order_nor_road_nor_start_changes_a_sample(name):
     for other in (
         loader(name, batch_size=23),
         loader(name, batch_size=4, shuffle=True, seed=7),
-        loader(name, batch_size=1, make=WorkerLoader),
+        loader(name, batch_size=1, workers=0),
     ):
         found = seen(other)
         assert sorted(found) == list(range(23))
@@ -65,7 +74,7 @@ def test_neither_batch_nor_order_nor_road_nor_start_changes_a_sample(name):
 
 def test_loader_processes_change_nothing():
     whole = seen(loader("cutmix"), epoch=2)
-    found = seen(loader("cutmix", make=WorkerLoader, workers=2, shuffle=True), epoch=2)
+    found = seen(loader("cutmix", workers=2, shuffle=True), epoch=2)
     assert all(alike(found[index], whole[index]) for index in whole)
 
 
@@ -73,18 +82,14 @@ def test_loader_processes_change_nothing():
 def test_each_sample_seed_and_epoch_has_its_own(name):
     """Samples that are all the same become different, and others in the next epoch."""
     twins = TensorPart((IMAGES[:1].expand(40, -1, -1, -1).contiguous(),), torch.zeros(40, dtype=torch.int64))
-    place = -1 if name in MIXING else 0
-    shown = {
-        (seed, epoch): torch.stack(
-            [
-                row[place].flatten()
-                for row in seen(
-                    loader(name, twins, augment=Augmentation(AUGMENTS.get(name)(), seed=seed)), epoch
-                ).values()
-            ]
-        )
-        for seed, epoch in ((0, 0), (0, 1), (1, 0))
-    }
+    if name in MIXING:
+        # Twins mixed are twins: their shares tell them apart.
+        twins.target = torch.arange(40)
+    shown = {}
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        found = seen(loader(name, twins, augment=augmentation(name, seed, num_classes=40)), epoch)
+        rows = [target[index] if name in MIXING else image for index, (image, target) in found.items()]
+        shown[seed, epoch] = torch.stack([row.flatten() for row in rows])
     first = shown.pop((0, 0))
     # Erasing leaves a half of them alone, and a policy may draw the same of fourteen operations twice.
     assert len(first.unique(dim=0)) >= 8
@@ -98,7 +103,7 @@ def test_evaluation_sees_the_samples_as_they_are(name):
     for index, (image, target) in seen(source, epoch=None).items():
         assert torch.equal(image, IMAGES[index])
         assert target == PART.target[index]
-    assert torch.equal(source.example()[0], IMAGES[:1])
+    assert torch.equal(source.example().inputs[0], IMAGES[:1])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -106,9 +111,8 @@ def test_evaluation_sees_the_samples_as_they_are(name):
 def test_images_of_any_size_keep_it_and_their_range(name, size):
     images = torch.rand(40, *size, generator=torch.Generator().manual_seed(1))
     images[0], images[1] = 0, 1
-    draws, before = Draws(0, 0, torch.arange(40)), images.clone()
-    change = AUGMENTS.get(name)()
-    changed = change(images, images.flip(0), draws)[0] if name in MIXING else change(images, draws)
+    before = images.clone()
+    changed = applied(name, images)
     assert changed.shape == images.shape
     assert changed.isfinite().all()
     assert -1e-6 <= changed.min() <= changed.max() <= 1 + 1e-6
@@ -118,9 +122,8 @@ def test_images_of_any_size_keep_it_and_their_range(name, size):
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_brought_back_from_the_device(name):
     """Meta tensors have no values: to look at one is an error, and so is to add one of the host."""
-    images, change = torch.empty(60, 3, 6, 8, device="meta"), AUGMENTS.get(name)()
-    draws = Draws(0, 0, torch.arange(60))
-    changed = change(images, images, draws)[0] if name in MIXING else change(images, draws)
+    images = torch.empty(60, 3, 6, 8, device="meta")
+    changed = applied(name, images)
     assert changed.is_meta
     assert changed.shape == images.shape
 
@@ -136,10 +139,10 @@ def test_nothing_is_brought_back_from_the_device(name):
     ],
 )
 def test_keys_that_change_nothing_change_nothing(name, keys):
-    augment = Augmentation(AUGMENTS.get(name)(**keys), seed=0)
-    for index, (image, _, *mixture) in seen(loader(name, augment=augment)).items():
+    for index, (image, target) in seen(loader(name, augment=augmentation(name, seed=0, **keys))).items():
         torch.testing.assert_close(image, IMAGES[index].float(), rtol=0, atol=1e-2)
-        assert not mixture or mixture[1] == 1
+        label = PART.target[index]
+        assert torch.equal(target, torch.eye(4)[label] if name in MIXING else label)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,28 +152,50 @@ def test_a_model_learns_from_a_batch(name, task):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 7 * 11, 4))
     batch = next(iter(loader(name, batch_size=16).batches(0)))
     output = model(batch.inputs[0] / 255)
-    task.loss(output, batch).backward()
+    task.losses(output, batch)["loss"].backward()
     assert all(p.grad.isfinite().all() and p.grad.count_nonzero() for p in model.parameters())
-    assert 0 <= task.measure(output, batch)["correct"] <= len(batch) == 16
+    assert len(batch) == 16
+    values = {}
+    for metric in task.metrics():
+        if metric.in_training:
+            metric.update(output.detach(), batch, {})
+            values |= metric.compute()
+    assert 0 <= values["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("name", MIXING)
 def test_a_mixture_is_the_two_samples_in_their_shares(name):
     flat = TensorPart((torch.arange(23).byte().view(-1, 1, 1, 1).expand(-1, 1, 40, 40).contiguous(),), torch.arange(23))
-    for index, (image, target, partner, share) in seen(loader(name, flat)).items():
-        assert target == index
-        assert 0 <= share <= 1
-        assert image.mean() == pytest.approx((share * target + (1 - share) * partner).item(), abs=1e-3)
+    mixtures = seen(loader(name, flat, augment=augmentation(name, num_classes=23)))
+    partners = Draws(3, 0, torch.arange(23)).partners(23)
+    for index, (image, shares) in mixtures.items():
+        assert shares.sum() == pytest.approx(1)
+        assert shares.min() >= 0
+        assert set(shares.nonzero().flatten().tolist()) <= {index, int(partners[index])}
+        assert image.mean() == pytest.approx((shares * torch.arange(23)).sum().item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_values_and_answers_of_yes_or_no_are_mixed_too(name):
+    for target in (torch.arange(23) % 2, torch.rand(23, 2)):
+        found = seen(loader(name, TensorPart((IMAGES,), target), augment=augmentation(name, num_classes=None)))
+        change = AUGMENTS.get(name)()
+        draws = Draws(3, 0, torch.arange(23))
+        share = change.apply(torch.zeros(23, 3, 9, 13), torch.zeros(23, 3, 9, 13), change.draw(draws, (9, 13)))[1]
+        share = share.view(-1, *[1] * (target.ndim - 1))
+        partner = target[Draws(3, 0, torch.arange(23)).partners(23)]
+        wanted = share * target + (1 - share) * partner
+        for index, (_, mixed) in found.items():
+            torch.testing.assert_close(mixed, wanted[index])
 
 
 def test_what_cannot_be_mixed_is_refused_in_one_line(make_config):
-    checked, spec = make_config("augment=mixup"), DataSpec("image", "value", in_channels=1, image_size=(4, 4))
-    for task in (Regression(spec), Binary(spec)):
-        with pytest.raises(UserError, match=r"augment=mixup: mixes two samples in one.* use colour, erasing") as caught:
-            augmenting.prepare(checked, spec, task)
-        assert "\n" not in str(caught.value)
-        assert augmenting.prepare(make_config("augment=geometric"), spec, task) is not None
-    assert augmenting.prepare(make_config(), spec, Regression(spec)) is None
+    checked, spec = make_config("augment=mixup"), DataSpec("image", "boxes", in_channels=1, image_size=(4, 4))
+    with pytest.raises(UserError, match=r"augment=mixup: mixes two examples in one.* use augment=none") as caught:
+        assemble.augmentation(checked, spec)
+    assert "\n" not in str(caught.value)
+    assert assemble.augmentation(make_config("augment=geometric"), spec) is not None
+    assert assemble.augmentation(make_config(), spec) is None
 
 
 SMALL = ["data=synthetic", "model=mlp", "logger=none"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.config.places import data_root
 from dlrun.data import download
 from dlrun.errors import UserError
 
@@ -17,10 +18,10 @@ SHA256 = "sha256:" + hashlib.sha256(DATA).hexdigest()
 
 def test_data_root_prefers_argument_then_environment_then_local_folder(monkeypatch):
     monkeypatch.setenv("DLRUN_DATA", "/from/environment")
-    assert download.data_root("/given") == Path("/given")
-    assert download.data_root(None) == Path("/from/environment")
+    assert data_root("/given") == Path("/given")
+    assert data_root(None) == Path("/from/environment")
     monkeypatch.delenv("DLRUN_DATA")
-    assert download.data_root(None) == Path("data")
+    assert data_root(None) == Path("data")
 
 
 @pytest.mark.parametrize("checksum", [MD5, SHA256])

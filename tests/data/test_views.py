@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import types
@@ -5,8 +6,9 @@ import types
 import pytest
 import torch
 
-from dlrun.data.spec import DataSpec
-from dlrun.data.views import _Normalize, as_kind, fits, prepare
+from dlrun.config import pairing
+from dlrun.config.spec import DataSpec
+from dlrun.data.views import VIEWS, _Normalize, as_kind, prepare
 from dlrun.errors import UserError
 
 SPEC = DataSpec(
@@ -92,27 +94,30 @@ def test_a_sequence_model_reads_an_image_by_rows_or_pixels(series, shape):
 
 
 def test_no_view_is_one_line_that_says_what_would_fit():
-    assert not fits("graph", ("image", "features"))
+    assert not pairing.fits("graph", ("image", "features"))
     with pytest.raises(UserError) as caught:
-        as_kind(DataSpec(kind="graph", target="node_class"), ("image", "features"), fitting=("digits", "mnist"))
-    assert str(caught.value) == (
-        "model and data do not fit: the model takes image or features, the data are graph; "
-        "data sets that fit: digits, mnist"
+        pairing.check_input("cnn", "karate", "graph")
+    assert re.fullmatch(
+        r"model=cnn data=karate: model and data do not fit: the model takes image, the data are graph; "
+        r"data sets that fit: ((cifar10|cifar100|digits|fashion_mnist|imagefolder|mnist|photos|synthetic)(, )?)+",
+        str(caught.value),
     )
+    pairing.check_input("mlp", "digits", "image")
 
 
 def test_fits_agrees_with_as_kind():
+    assert {(kind, seen) for kind, views in pairing.SEEN_AS.items() for seen in views} == set(VIEWS)
     for kind in ("image", "features", "graph"):
-        for accepts in (("image",), ("features",), ("graph", "features")):
+        for accepts in (("image",), ("features",), ("series",), ("graph", "features")):
             spec = DataSpec(kind=kind, target="class", in_channels=1, image_size=(2, 2))
-            try:
-                seen, _ = as_kind(spec, accepts)
-            except UserError:
-                assert not fits(kind, accepts)
+            if pairing.fits(kind, accepts):
+                assert as_kind(spec, accepts)[0].kind in accepts
             else:
-                assert fits(kind, accepts) and seen.kind in accepts
+                with pytest.raises(StopIteration):
+                    as_kind(spec, accepts)
 
 
 def test_fitting_is_known_without_torch():
-    code = "import sys, dlrun.data.views; sys.exit('torch' in sys.modules)"
+    code = "import sys; from dlrun.config import pairing; pairing.check_input('mlp', 'digits', 'image'); "
+    code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

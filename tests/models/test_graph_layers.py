@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from dlrun.data.small_graphs import Toy4
-from dlrun.models.edges import Edges
+from dlrun.data.graphs.small_graphs import Toy4
 from dlrun.models.gcn import GCN, GCNConv
 from dlrun.models.message_passing import MessagePassing, MessagePassingNetwork
-from dlrun.models.sparse import Linear, Sparse, dropout
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.sparse import Linear, Sparse, dropout
 
 NUM_NODES = 20
+EVERYWHERE, PTR = torch.arange(NUM_NODES), torch.tensor([0, NUM_NODES])
 
 
 def random_edges(seed, loops, weighted):
@@ -61,20 +62,26 @@ def test_gcn_equals_torch_geometric_and_so_do_its_gradients(seed, loops, weighte
 def test_sparse_features_are_the_same_as_dense_ones():
     x, (edge_index, weight) = bag_of_words(), random_edges(0, True, True)
     model = GCN(in_features=7, level="node", out_features=3, dropout=0.0)
-    place = torch.arange(NUM_NODES)
     gradients = []
     for features in (x, x.to_sparse_csr()):
         model.zero_grad()
-        output = model(features, edge_index, weight.float(), place)
+        output = model(features, edge_index, weight.float(), EVERYWHERE, PTR)
         output.pow(2).sum().backward()
         gradients.append([output, *(parameter.grad.clone() for parameter in model.parameters())])
     torch.testing.assert_close(*gradients)
 
 
 def test_entries_of_one_place_are_added_up():
-    matrix = Sparse.from_entries(torch.tensor([1, 1, 0]), torch.tensor([2, 2, 0]), torch.tensor([1.0, 2, 5]), (2, 3))
-    assert matrix.to_dense().tolist() == [[5, 0, 0], [0, 0, 3]]
-    assert matrix.transposed().to_dense().T.tolist() == matrix.to_dense().tolist()
+    row, column, value = torch.tensor([3, 1, 0, 1]), torch.tensor([0, 2, 0, 2]), torch.tensor([7.0, 1, 5, 2])
+    matrix = Sparse.from_entries(row, column, value, (4, 3))
+    expected = torch.tensor([[5.0, 0, 0], [0, 0, 3], [0, 0, 0], [7, 0, 0]])
+    assert torch.equal(matrix.to_dense(), expected)
+    assert torch.equal(matrix.transposed().to_dense(), expected.T)
+    dense = torch.arange(6.0).reshape(3, 2).requires_grad_()
+    product = matrix @ dense
+    assert torch.equal(product, expected @ dense)
+    (product * torch.arange(8.0).reshape(4, 2)).sum().backward()
+    assert torch.equal(dense.grad, expected.T @ torch.arange(8.0).reshape(4, 2))
 
 
 def test_dropout_leaves_zeros_alone_and_keeps_the_mean():
@@ -98,27 +105,25 @@ def test_a_linear_layer_with_a_bias_takes_both():
 def test_what_is_computed_from_a_graph_is_computed_once_and_anew_for_another():
     model = GCN(in_features=7, level="node", out_features=3).eval()
     x, (edge_index, weight) = bag_of_words(), random_edges(0, True, True)
-    place = torch.tensor([3, 1])
-    first = model(x, edge_index, weight.float(), place)
+    weight, seeds = weight.float(), torch.tensor([3, 1])
+    first = model(x, edge_index, weight, seeds, PTR)
     edges = model._edges
-    assert torch.equal(model(x, edge_index, weight.float().mul(1), place), first)
-    assert model._edges is not edges
-    weight = weight.float()
-    model(x, edge_index, weight, place)
-    edges = model._edges
-    model(x, edge_index, weight, place)
+    assert torch.equal(model(x, edge_index, weight, seeds.flip(0), PTR), first.flip(0))
     assert model._edges is edges
-    assert not torch.equal(model(x, edge_index, weight * 2, place), first)
+    assert torch.equal(model(x, edge_index, weight.clone(), seeds, PTR), first)
+    assert model._edges is not edges
+    assert not torch.equal(model(x, edge_index, weight * 2, seeds, PTR), first)
 
 
 def test_graphs_side_by_side_give_what_each_gives_alone():
     model = GCN(in_features=7, level="graph", out_features=3).eval()
     x, (edge_index, weight) = bag_of_words(), random_edges(0, True, False)
-    one = model(x, edge_index, weight.float(), torch.tensor([0, NUM_NODES]))
+    one = model(x, edge_index, weight.float(), EVERYWHERE, PTR)
     both = model(
         torch.cat([x, x]),
         torch.cat([edge_index, edge_index + NUM_NODES], dim=1),
         torch.cat([weight, weight]).float(),
+        EVERYWHERE,
         torch.tensor([0, NUM_NODES, 2 * NUM_NODES]),
     )
     assert one.shape == (1, 3)

@@ -2,21 +2,25 @@
 
 import pytest
 import torch
-from test_graph_layers import NUM_NODES, bag_of_words, random_edges
+from test_graph_layers import EVERYWHERE, NUM_NODES, PTR, bag_of_words, random_edges
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from dlrun.models import MODELS
 from dlrun.models.chebnet import ChebConv
 from dlrun.models.deepgcn import DeepGCN
 from dlrun.models.diffpool import DiffPool
-from dlrun.models.edges import Edges
 from dlrun.models.gat import GAT, GATLayer
 from dlrun.models.ggnn import GatedLayer
 from dlrun.models.gin import GIN
 from dlrun.models.gnn_recurrent import FixedPoint
 from dlrun.models.graphsage import SAGEConv
 from dlrun.models.jknet import JKNet
+from dlrun.models.parts.edges import Edges
+from dlrun.models.parts.sparse import Sparse
 from dlrun.models.sagpool import SAGPool, ScorePool
-from dlrun.models.sparse import Sparse
-from dlrun.registry import MODELS
+
+NAMES = [name for name in MODELS.names() if "level" in MODELS.describe(name).parameters]
+POOLS = ("diffpool", "sagpool")
 
 
 @pytest.fixture
@@ -65,31 +69,73 @@ def test_gat_equals_torch_geometric(x, answers):
     torch.testing.assert_close(ours(x, Edges(edge_index, weight, NUM_NODES)), theirs(x, edge_index))
 
 
-def test_attention_adds_up_to_one_at_every_node():
-    edge_index, weight = random_edges(1, loops=False, weighted=True)
+@pytest.mark.parametrize("loops", [True, False])
+def test_attention_adds_up_to_one_at_every_node(loops):
+    edge_index, weight = random_edges(1, loops, weighted=True)
     model = GAT(in_features=7, level="node", out_features=3).eval()
     index, share = model.attention(bag_of_words().to_sparse_csr(), edge_index, weight.float())
     sums = torch.zeros(NUM_NODES).index_add(0, index[1], share)
     torch.testing.assert_close(sums, torch.ones(NUM_NODES))
+    assert index[0, index[0] == index[1]].tolist() == list(range(NUM_NODES))
+    assert make("gcn", level="node").attention(bag_of_words(), edge_index, weight.float()) is None
+
+
+def test_heads_share_the_features_evenly():
     with pytest.raises(ValueError, match="hidden_size 10 is not a multiple of num_heads 8"):
         GAT(in_features=7, hidden_size=10, level="node", out_features=3)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS.names() if "level" in MODELS.describe(name).parameters])
+def make(name, **keys):
+    keys |= {"num_edge_features": 1} if name == "mpnn" else {}
+    return MODELS.get(name)(in_features=7, out_features=3, **keys)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_training_may_follow_an_evaluation(name):
-    keys = {"num_edge_features": 1} if name == "mpnn" else {}
-    level = "graph" if name in ("diffpool", "sagpool") else "node"
-    model = MODELS.get(name)(in_features=7, level=level, out_features=3, **keys)
+    pools = name in POOLS
+    model = make(name, level="graph" if pools else "node")
     edge_index, weight = random_edges(0, loops=True, weighted=True)
-    place = torch.tensor([0, NUM_NODES])
-    place = place if level == "graph" else torch.arange(3)
-    for x in (bag_of_words(), bag_of_words().to_sparse_csr()):
-        if level == "graph" and x.layout == torch.sparse_csr:
-            continue
-        given = (x, edge_index, weight.float(), place)
+    for x in [bag_of_words(), *([] if pools else [bag_of_words().to_sparse_csr()])]:
+        given = (x, edge_index, weight.float(), torch.arange(3), PTR)
         with torch.inference_mode():
             model.eval()(*given)
         model.train()(*given).sum().backward()
+
+
+class NoWaits(TorchDispatchMode):
+    """Refuses what makes the host wait for a GPU: numbers read back, and results whose size depends on values."""
+
+    waits = (
+        "_local_scalar_dense", "nonzero", "bincount", "masked_select", "_coalesce", "_unique2", "unique_dim",
+        "unique_consecutive",
+    )  # fmt: skip
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name, kwargs = function.overloadpacket.__name__, kwargs or {}
+        assert name not in self.waits
+        assert name != "repeat_interleave" or "output_size" in kwargs
+        if name in ("index", "index_put", "index_put_"):
+            assert all(index is None or index.dtype != torch.bool for index in args[1])
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*POOLS, "gnn_recurrent")])
+@pytest.mark.parametrize(("level", "readout"), [("node", "sum"), ("graph", "sum"), ("graph", "set2set")])
+def test_a_step_of_training_never_waits_for_the_device(name, level, readout):
+    model, (edge_index, weight) = make(name, level=level, readout=readout), random_edges(0, loops=True, weighted=True)
+    sample = (torch.ones(edge_index.shape[1]), torch.ones(NUM_NODES, 3))
+    for x in (bag_of_words(), bag_of_words().to_sparse_csr()):
+        for more in ((), sample):
+            with NoWaits():
+                model(x, edge_index, weight.float(), EVERYWHERE, PTR, *more).sum().backward()
+
+
+def test_an_edge_that_is_there_twice_is_two_edges():
+    edge_index = torch.tensor([[0, 0, 1, 2, 2], [1, 1, 0, 2, 2]])
+    once, twice = Edges(edge_index[:, [0, 2, 3]], torch.tensor([2.0, 1, 2]), 3), Edges(edge_index, torch.ones(5), 3)
+    for matrix in ("adjacency", "normalized", "laplacian"):
+        torch.testing.assert_close(getattr(twice, matrix).to_dense(), getattr(once, matrix).to_dense())
+    assert twice.degrees.tolist() == [[1, 1, 2], [2, 2, 1], [2, 2, 0]]
 
 
 def test_a_gated_layer_equals_torch_geometric(x):
@@ -195,14 +241,14 @@ def test_pooling_by_score_equals_torch_geometric():
     ids=["diffpool", "sagpool", "sum", "mean", "max", "set2set"],
 )
 def test_the_order_of_nodes_and_the_neighbours_in_a_batch_change_no_answer(model):
-    x, edge_index, weight, offsets = two_graphs()
-    both = model.eval()(x, edge_index, weight, offsets)
+    x, edge_index, weight, ptr = two_graphs()
+    both = model.eval()(x, edge_index, weight, ptr, ptr)
     first = edge_index[0] < 4
-    alone = model(x[:4], edge_index[:, first], weight[first], offsets[:2])
+    alone = model(x[:4], edge_index[:, first], weight[first], ptr, ptr[:2])
     torch.testing.assert_close(both[:1], alone)
     order = torch.tensor([2, 0, 3, 1, 8, 6, 4, 7, 5])  # node i is called order[i]
     shuffled = torch.empty_like(x).index_copy(0, order, x)
-    torch.testing.assert_close(model(shuffled, order[edge_index], weight, offsets), both)
+    torch.testing.assert_close(model(shuffled, order[edge_index], weight, ptr, ptr), both)
 
 
 @pytest.mark.parametrize("kind", [DiffPool, SAGPool])

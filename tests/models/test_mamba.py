@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlrun import optimizers
 from dlrun.models import mamba
 from dlrun.models.mamba import Mamba, Mixer, scan_, selective_scan
+from dlrun.optim import optimizers
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 

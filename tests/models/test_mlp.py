@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dlrun.models import MODELS
 from dlrun.models.mlp import MLP
-from dlrun.registry import MODELS
 
 ACTIVATIONS = typing.get_args(MODELS.describe("mlp").parameters["activation"].annotation)
 

@@ -39,10 +39,3 @@ def test_weight_norm_starts_with_the_spread_of_torch():
     weight = model.blocks[1].conv1.conv.weight
     bound = (32 * 7) ** -0.5
     assert abs(weight.std() - bound / 3**0.5) < 0.05 * bound
-
-
-def test_dropout_acts_in_training_only():
-    model, x = TCN(in_features=1, dropout=0.5, per_step=True, causal=True, out_features=1), torch.randn(1, 9, 1)
-    assert not torch.equal(model(x), model(x))
-    model.eval()
-    assert torch.equal(model(x), model(x))

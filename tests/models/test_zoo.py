@@ -9,7 +9,6 @@ from dlrun.models.zoo import TorchvisionClassifier
     ("arch", "shape"),
     [
         ("resnet18", (1, 28, 28)),
-        ("mobilenet_v2", (3, 32, 32)),
         ("googlenet", (1, 28, 28)),
         ("squeezenet1_0", (4, 28, 28)),
         ("inception_v3", (1, 75, 75)),

@@ -1,15 +1,13 @@
-import types
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from measuring import findings, loss, measured
 from sklearn import metrics
 
-from dlrun.data.parts import TensorPart
-from dlrun.data.spec import DataSpec
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch
 from dlrun.tasks.binary import Binary
-from dlrun.tasks.findings import Findings
 from dlrun.tasks.multiclass import OneVsRest
 
 
@@ -22,13 +20,12 @@ def test_metrics_equal_scikit_learns(pairs):
     output = torch.tensor([[logit] for logit, _ in pairs])
     target = torch.tensor([label for _, label in pairs])
     task, true, guess = Binary(spec(3)), target.numpy(), (output[:, 0] > 0).numpy()
-    batch = types.SimpleNamespace(target=target)
-    correct = task.measure(output, batch)["correct"].item()
-    assert task.summarize({"correct": correct}, len(pairs))["accuracy"] == metrics.accuracy_score(true, guess)
-    found = task.report(output, target)
+    found = measured(task, output, target)
+    assert found["accuracy"] == metrics.accuracy_score(true, guess)
+    assert found["precision"] == pytest.approx(metrics.precision_score(true, guess, zero_division=0))
     assert found["f1"] == pytest.approx(metrics.f1_score(true, guess, zero_division=0))
     assert ("roc_auc" in found) == (len(set(true.tolist())) == 2)
-    assert torch.isfinite(task.loss(output * 1e6, batch))
+    assert torch.isfinite(loss(task, output * 1e6, target))
 
 
 def test_loss_is_the_cross_entropy_of_the_probability():
@@ -36,7 +33,7 @@ def test_loss_is_the_cross_entropy_of_the_probability():
     task = Binary(spec(1))
     probability = task.predict(output)
     expected = -(probability[0, 1].log() + probability[1, 0].log()) / 2
-    assert task.loss(output, types.SimpleNamespace(target=target)).item() == pytest.approx(expected.item())
+    assert loss(task, output, target).item() == pytest.approx(expected.item())
     assert torch.allclose(probability.sum(dim=1), torch.ones(2))
 
 
@@ -44,18 +41,16 @@ def test_loss_is_the_cross_entropy_of_the_probability():
 def test_pictures_fit_the_number_of_features(features, picture):
     x = torch.linspace(-1, 1, 12 * features).reshape(12, features)
     target = (x.sum(dim=1) > 0).long()
-    findings = Findings(
-        x.sum(dim=1, keepdim=True), target, TensorPart((x,), target), lambda raw: raw.sum(1, keepdim=True)
-    )
-    figures = Binary(spec(features)).pictures(findings)
+    found = findings(x.sum(dim=1, keepdim=True), target, x, lambda raw: raw.sum(1, keepdim=True))
+    figures = Binary(spec(features)).pictures(found)
     common = ["confusion_matrix", "roc", "precision_recall"]
     assert list(figures) == common + ([picture] if picture else [])
 
 
 def test_one_class_only_has_no_curves():
     x = torch.ones(4, 3)
-    findings = Findings(x[:, :1], torch.ones(4).long(), TensorPart((x,), torch.ones(4).long()), lambda raw: raw)
-    assert list(Binary(spec(3)).pictures(findings)) == ["confusion_matrix"]
+    found = findings(x[:, :1], torch.ones(4).long(), x)
+    assert list(Binary(spec(3)).pictures(found)) == ["confusion_matrix"]
 
 
 def test_one_vs_rest_is_a_sum_of_binary_problems():
@@ -63,8 +58,19 @@ def test_one_vs_rest_is_a_sum_of_binary_problems():
     output, target = torch.randn(5, 3), torch.tensor([0, 1, 2, 2, 0])
     task = OneVsRest(many)
     binary = Binary(spec(2))
-    parts = [binary.loss(output[:, k : k + 1], types.SimpleNamespace(target=(target == k).long())) for k in range(3)]
-    assert task.loss(output, types.SimpleNamespace(target=target, share=None)).item() == pytest.approx(
-        sum(parts).item(), rel=1e-5
-    )
+    parts = [loss(binary, output[:, k : k + 1], (target == k).long()).item() for k in range(3)]
+    assert loss(task, output, target).item() == pytest.approx(sum(parts), rel=1e-5)
     assert torch.equal(task.predict(output).argmax(dim=1), output.argmax(dim=1))
+
+
+def test_a_soft_target_counts_the_share_of_the_predicted_class():
+    output, target = torch.tensor([[2.0], [-2.0], [2.0]]), torch.tensor([0.7, 0.4, 0.0])
+    found = Binary(spec(1)).metrics()[0]
+    batch_ = Batch((), target, torch.arange(3))
+    found.update(output, batch_, {})
+    assert found.compute()["accuracy"] == pytest.approx((0.7 + 0.6 + 0.0) / 3)
+
+
+def test_answers_start_with_the_likelier_class():
+    columns = Binary(spec(1)).answers(torch.tensor([[2.0], [-2.0]]))
+    assert columns == {"predicted": ["yes 88.1%", "no 88.1%"], "then": ["no 11.9%", "yes 11.9%"]}

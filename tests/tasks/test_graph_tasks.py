@@ -5,9 +5,8 @@ import json
 import pytest
 import torch
 
-from dlrun import cli
-from dlrun.data.graph import Graph
-from dlrun.tasks.graphs import _around, _inside
+from dlrun.cli import main
+from dlrun.data.graphs.graph import Graph
 
 
 @pytest.mark.parametrize(
@@ -21,29 +20,29 @@ from dlrun.tasks.graphs import _around, _inside
 )
 def test_a_run_on_graphs(words, pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main([*words, "trainer.epochs=2", "device=cpu", "logger.tensorboard=false", "folder=run"]) == 0
+    assert main.main([*words, "trainer.epochs=2", "device=cpu", "logger.tensorboard=false", "folder=run"]) == 0
     assert pictures <= {path.stem for path in (tmp_path / "run/plots").iterdir()}
     assert json.loads((tmp_path / "run/summary.json").read_text())["outcome"] == "done"
-    assert cli.main(["eval", "run"]) == 0
-    assert cli.main(["predict", "run", "x"]) == 2
+    assert main.main(["eval", "run"]) == 0
+    assert main.main(["predict", "run", "x"]) == 2
     assert capsys.readouterr().err.startswith("dlrun: error: predict: this data set says no way to read an input")
 
 
 def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["model=gcn", "data=block_model", "data.num_nodes=80", "scheduler=none", "device=cpu", "logger=none"]
-    assert cli.main([*words, "trainer.epochs=4", "folder=whole"]) == 0
-    assert cli.main([*words, "trainer.epochs=2", "folder=half"]) == 0
-    assert cli.main(["resume", "half", "trainer.epochs=4"]) == 0
+    assert main.main([*words, "trainer.epochs=4", "folder=whole"]) == 0
+    assert main.main([*words, "trainer.epochs=2", "folder=half"]) == 0
+    assert main.main(["resume", "half", "trainer.epochs=4"]) == 0
     assert (tmp_path / "half/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
 
 
 def test_of_a_large_graph_the_nearest_nodes_are_drawn():
     ring = torch.arange(50)
     graph = Graph(torch.zeros(50, 1), torch.stack([ring, (ring + 1) % 50]), torch.ones(50))
-    nodes = _around(graph, 10, 7)
+    nodes = graph.around(10, 7)
     assert nodes.tolist() == [7, 8, 9, 10, 11, 12, 13]
-    edges, weight = _inside(nodes, graph.edge_index, torch.arange(50.0))
+    edges, weight = graph.inside(nodes, graph.edge_index, torch.arange(50.0))
     assert edges.tolist() == [[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
     assert weight.tolist() == [7, 8, 9, 10, 11, 12]
-    assert len(_around(graph, 0, 50)) == 50
+    assert len(graph.around(0, 50)) == 50

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
+from measuring import batch, findings, loss, measured
 from torch import nn
 
-from dlrun.data.loading import Batch
-from dlrun.data.parts import TensorPart
-from dlrun.data.spec import DataSpec
-from dlrun.kernels import KERNELS
-from dlrun.tasks.findings import Findings
+from dlrun.config.kernels import KERNELS
+from dlrun.config.spec import DataSpec
 from dlrun.tasks.image_regression import ImageRegression
 
 SPEC = DataSpec(
@@ -22,21 +20,17 @@ def conv(rows):
     return layer
 
 
-def test_errors_are_of_a_pixel_whatever_the_batches():
+def test_errors_are_of_a_pixel():
     task, target = ImageRegression(SPEC), torch.zeros(3, 1, 2, 2)
     output = torch.tensor([1.0, 2.0, 6.0]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
-    sums: dict[str, float] = {}
-    for index in (torch.tensor([0, 1]), torch.tensor([2])):
-        found = task.measure(output[index], Batch((), target[index], index))
-        sums = {name: sums.get(name, 0.0) + value.item() for name, value in found.items()}
-    assert task.summarize(sums, 3) == pytest.approx({"mse": 41 / 3, "mae": 3.0})
-    assert task.loss(output, Batch((), target, torch.arange(3))).item() == pytest.approx(41 / 3)
-    assert task.predictions(output, target) == {"mse": [1.0, 4.0, 36.0], "mae": [1.0, 2.0, 6.0]}
+    assert measured(task, output, target) == pytest.approx({"loss": 41 / 3, "mse": 41 / 3, "mae": 3.0})
+    assert loss(task, output, target).item() == pytest.approx(41 / 3)
+    assert task.rows(output, target) == {"mse": [1.0, 4.0, 36.0], "mae": [1.0, 2.0, 6.0]}
 
 
 def test_another_size_is_refused_with_the_rule():
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\), the target is \(2, 1, 2, 2\); .*floor\(\(n \+ 2 padding"):
-        ImageRegression(SPEC).check(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 2, 2))
+        ImageRegression(SPEC).check(torch.zeros(2, 1, 4, 4), batch(torch.zeros(2, 1, 2, 2)))
 
 
 def test_the_cosine_of_kernels():
@@ -56,9 +50,7 @@ def test_pictures(num_examples):
     images = torch.randint(0, 256, (num_examples, 1, 6, 5)).byte()
     model = conv(KERNELS["sobel_x"])
     output = model(images / 255).detach()
-    figures = ImageRegression(SPEC).pictures(
-        Findings(output, output, TensorPart((images,), output), lambda raw: raw, model)
-    )
+    figures = ImageRegression(SPEC).pictures(findings(output, output, images, model=model))
     assert {name: len(figure.axes) for name, figure in figures.items()} == {
         "answers": 4 * min(4, num_examples),
         "edges": 6,

@@ -1,34 +1,20 @@
 """The numbers of a classification against scikit-learn and against plain sums."""
 
 import math
-import types
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from measuring import findings, loss, measured
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from dlrun.data.parts import TensorPart
-from dlrun.data.spec import DataSpec
-from dlrun.engine.evaluate import add_up, read_out
-from dlrun.tasks.findings import Findings
-from dlrun.tasks.multiclass import Multiclass, OneVsRest
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch
+from dlrun.tasks.multiclass import Multiclass, OneVsRest, confusion
 
 SPEC = DataSpec(kind="features", target="class", in_features=2, out_features=4, class_names=("a", "b", "c", "d"))
-
-
-def batch(target, start=0):
-    index = torch.arange(start, start + len(target))
-    return Batch(target=target, index=index)
-
-
-class Batch(types.SimpleNamespace):
-    share = None
-
-    def __len__(self):
-        return len(self.index)
 
 
 def outputs_for(guesses, classes=4):
@@ -39,36 +25,22 @@ def outputs_for(guesses, classes=4):
 labels = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=50)
 @given(labels)
 def test_the_report_is_scikit_learn_s_macro_average(pairs):
     true, guesses = map(list, zip(*pairs, strict=True))
     task = Multiclass(SPEC)
-    found = task.report(outputs_for(guesses), torch.tensor(true))
+    found = measured(task, outputs_for(guesses), torch.tensor(true))
     expected = precision_recall_fscore_support(true, guesses, average="macro", zero_division=0)
     names = ("precision_macro", "recall_macro", "f1_macro")
     assert [found[name] for name in names] == pytest.approx(list(expected[:3]))
-    matrix = task.confusion(outputs_for(guesses), torch.tensor(true))
+    assert found["accuracy"] == pytest.approx(sum(a == b for a, b in pairs) / len(pairs))
+    matrix = confusion(torch.tensor(guesses), torch.tensor(true), 4)
     assert matrix.tolist() == confusion_matrix(true, guesses, labels=range(4)).tolist()
-
-
-@settings(deadline=None, max_examples=30)
-@given(labels, st.integers(1, 10))
-def test_metrics_of_a_part_do_not_depend_on_how_it_is_cut(pairs, size):
-    true, guesses = (torch.tensor(column) for column in zip(*pairs, strict=True))
-    task, output = Multiclass(SPEC), outputs_for(guesses.tolist())
-    sums = {}
-    for start in range(0, len(true), size):
-        piece = batch(true[start : start + size], start)
-        add_up(sums, task, output[start : start + size], piece, task.loss(output[start : start + size], piece))
-    found = read_out(sums, task, len(true))
-    assert found["accuracy"] == pytest.approx((true == guesses).double().mean().item())
-    assert found["loss"] == pytest.approx(F.cross_entropy(output, true).item(), rel=1e-5)
 
 
 def test_the_loss_is_the_mean_negative_log_of_the_true_class():
     logits = torch.tensor([[0.0, math.log(3), 0.0, 0.0]])
-    assert Multiclass(SPEC).loss(logits, batch(torch.tensor([1]))).item() == pytest.approx(math.log(2))
+    assert loss(Multiclass(SPEC), logits, torch.tensor([1])).item() == pytest.approx(math.log(2))
     assert Multiclass(SPEC).predict(logits).tolist()[0] == pytest.approx([1 / 6, 1 / 2, 1 / 6, 1 / 6])
 
 
@@ -76,19 +48,21 @@ def test_label_smoothing_spreads_a_share_of_the_target():
     logits, target = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 0])
     smooth = 0.7 * F.one_hot(target, 4) + 0.3 / 4
     expected = -(smooth * logits.log_softmax(1)).sum(1).mean()
-    assert Multiclass(SPEC, label_smoothing=0.3).loss(logits, batch(target)).item() == pytest.approx(expected.item())
+    assert loss(Multiclass(SPEC, label_smoothing=0.3), logits, target).item() == pytest.approx(expected.item())
 
 
 def test_half_precision_logits_lose_nothing_in_the_loss():
     logits, target = torch.tensor([[30.0, 0.0, 0.0, 1e-4]]).bfloat16(), torch.tensor([1])
-    loss = Multiclass(SPEC).loss(logits, batch(target))
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(30.0)
+    found = loss(Multiclass(SPEC), logits, target)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(30.0)
 
 
 def test_the_sums_carry_no_graph():
-    output = torch.randn(3, 4, requires_grad=True)
-    assert not Multiclass(SPEC).measure(output, batch(torch.tensor([0, 1, 2])))["correct"].requires_grad
+    output, target = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 2])
+    for metric in Multiclass(SPEC).metrics():
+        sums = metric.sums(output, Batch((), target, torch.arange(3)), {})
+        assert not any(value.requires_grad for value in sums.values())
 
 
 def test_classes_without_names_are_numbered():
@@ -111,7 +85,7 @@ def test_pictures_show_samples_with_the_names_of_their_own_classes(monkeypatch, 
     output = outputs_for(((target + 1) % 4).tolist())
     # The first pixel of each picture tells which sample it is.
     pixels = torch.arange(examples, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2)
-    figures = Multiclass(SPEC).pictures(Findings(output, target, TensorPart((pixels,), target), lambda raw: raw))
+    figures = Multiclass(SPEC).pictures(findings(output, target, pixels))
     assert set(figures) == {"confusion_matrix", "per_class_accuracy", "predictions"}
     indices = (shown["pixels"][:, 0, 0, 0] * 255).round().long()
     assert len(indices) == min(25, examples)
@@ -123,8 +97,7 @@ def test_pictures_show_samples_with_the_names_of_their_own_classes(monkeypatch, 
 
 def test_data_that_are_no_images_have_no_grid():
     target = torch.tensor([0, 1])
-    part = TensorPart((torch.zeros(2, 5),), target)
-    figures = Multiclass(SPEC).pictures(Findings(outputs_for([0, 1]), target, part, lambda raw: raw))
+    figures = Multiclass(SPEC).pictures(findings(outputs_for([0, 1]), target, torch.zeros(2, 5)))
     assert set(figures) == {"confusion_matrix", "per_class_accuracy"}
 
 
@@ -132,9 +105,19 @@ def test_data_that_are_no_images_have_no_grid():
 def test_the_loss_of_a_mixture_is_its_shares_of_the_losses_of_both(task):
     output, own, other = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1, 1, 0, 2, 3])
     for share in (0.0, 0.3, 1.0):
-        mixed = batch(own)
-        mixed.partner, mixed.share = other, torch.full((5,), share)
-        expected = share * task.loss(output, batch(own)) + (1 - share) * task.loss(output, batch(other))
-        assert task.loss(output, mixed).item() == pytest.approx(expected.item(), rel=1e-5)
-        hits = [task.measure(output, batch(target))["correct"].item() for target in (own, other)]
-        assert task.measure(output, mixed)["correct"].item() == pytest.approx(share * hits[0] + (1 - share) * hits[1])
+        soft = share * F.one_hot(own, 4) + (1 - share) * F.one_hot(other, 4)
+        expected = share * loss(task, output, own) + (1 - share) * loss(task, output, other)
+        assert loss(task, output, soft).item() == pytest.approx(expected.item(), rel=1e-5)
+        hits = [accuracy(task, output, target) for target in (own, other)]
+        assert accuracy(task, output, soft) == pytest.approx(share * hits[0] + (1 - share) * hits[1])
+
+
+def accuracy(task, output, target):
+    metric = task.metrics()[0]
+    metric.update(output, Batch((), target, torch.arange(len(target))), {})
+    return metric.compute()["accuracy"]
+
+
+def test_answers_name_the_likeliest_classes():
+    columns = Multiclass(SPEC).answers(torch.tensor([[0.0, 3.0, 1.0, 2.0]]))
+    assert columns == {"predicted": ["b 64.4%"], "then": ["d 23.7%"], "and then": ["c 8.7%"]}

@@ -1,39 +1,33 @@
 import math
-import types
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from measuring import findings, loss, measured
 
-from dlrun.data.loading import TensorLoader
-from dlrun.data.parts import TensorPart
-from dlrun.data.spec import DataSpec
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import LoaderOptions
+from dlrun.engine.loading import Loader
+from dlrun.engine.parts import TensorPart
 from dlrun.tasks import generation
-from dlrun.tasks.findings import Findings
-from dlrun.tasks.steps import NextToken, StepClass
+from dlrun.tasks.steps import NextToken, Perplexity, StepClass
 
 SPEC = DataSpec("tokens", "step_class", vocab_size=4, out_features=3, per_step=True, class_names=("a", "b", "c"))
 TEXT = DataSpec(
     "tokens", "next_token", vocab_size=4, out_features=4, per_step=True, vocabulary=("<pad>", "<unk>", "x", "y")
 )
 TARGET = torch.tensor([[0, 1, 2], [2, -100, 1], [-100, -100, 0]])
-BATCH = types.SimpleNamespace(target=TARGET)
 
 
 def logits(classes, confidence=9.0):
     return torch.nn.functional.one_hot(torch.as_tensor(classes), 3) * confidence
 
 
-def run_through(task, output, batch):
-    sums = {name: value.item() for name, value in task.measure(output, batch).items()}
-    examples = len(output)
-    return task.summarize(sums | {"loss": task.loss(output, batch).item() * examples}, examples)
-
-
 def test_only_steps_with_a_target_count():
     guess = logits([[0, 1, 2], [2, 0, 0], [1, 1, 0]])  # one of six is wrong; two stand where none is counted
-    assert run_through(StepClass(SPEC), guess, BATCH) == {"accuracy": 5 / 6, "sequence_accuracy": 2 / 3}
+    found = measured(StepClass(SPEC), guess.float(), TARGET)
+    assert (found["accuracy"], found["sequence_accuracy"]) == (5 / 6, 2 / 3)
 
 
 @given(st.integers(0, 2**20))
@@ -45,27 +39,26 @@ def test_loss_is_the_mean_over_steps_or_their_sum_over_sequences(seed):
         for step in range(3)
         if TARGET[row, step] != -100
     ]
-    assert StepClass(SPEC).loss(output, BATCH).item() == pytest.approx(sum(each) / 6, abs=1e-5)
-    assert StepClass(SPEC, reduction="sum").loss(output, BATCH).item() == pytest.approx(sum(each) / 3, abs=1e-5)
+    assert loss(StepClass(SPEC), output, TARGET).item() == pytest.approx(sum(each) / 6, abs=1e-5)
+    assert loss(StepClass(SPEC, reduction="sum"), output, TARGET).item() == pytest.approx(sum(each) / 3, abs=1e-5)
 
 
 def test_predictions_are_written_side_by_side():
-    columns = StepClass(SPEC).predictions(logits([[0, 1, 0], [2, 0, 1], [0, 0, 0]]), TARGET)
+    columns = StepClass(SPEC).rows(logits([[0, 1, 0], [2, 0, 1], [0, 0, 0]]), TARGET)
     assert columns == {"true": ["abc", "cb", "a"], "predicted": ["aba", "cb", "a"]}
     long = DataSpec("tokens", "step_class", out_features=2, class_names=("one", "two"))
-    assert StepClass(long).predictions(torch.eye(2)[None], torch.tensor([[0, 1]]))["true"] == ["one two"]
+    assert StepClass(long).rows(torch.eye(2)[None], torch.tensor([[0, 1]]))["true"] == ["one two"]
 
 
 def test_a_sample_is_what_the_model_says_of_the_first_example():
     part = TensorPart((torch.zeros(1, 3),), TARGET[:1])
-    loader = TensorLoader(part, lambda raw: raw, torch.device("cpu"), batch_size=1)
+    loader = Loader(part, LoaderOptions(lambda raw: raw, torch.device("cpu"), batch_size=1))
     assert StepClass(SPEC).sample(lambda x: logits([[0, 0, 2]]), loader) == "aac (right: abc)"
 
 
 def test_pictures_leave_out_what_is_not_counted():
     output = logits([[0, 1, 2], [2, 0, 0], [1, 1, 0]])
-    part = TensorPart((torch.zeros(3, 3),), TARGET)
-    figures = StepClass(SPEC).pictures(Findings(output, TARGET, part, lambda raw: raw))
+    figures = StepClass(SPEC).pictures(findings(output, TARGET, torch.zeros(3, 3)))
     assert set(figures) == {"step_accuracy", "confusion_matrix"}
     (line,) = figures["step_accuracy"].axes[0].lines
     assert list(line.get_ydata()) == pytest.approx([1, 1, 2 / 3])
@@ -74,9 +67,9 @@ def test_pictures_leave_out_what_is_not_counted():
 
 def test_a_text_is_measured_in_perplexity_and_bits():
     target = torch.tensor([[2, 3, 2, -100]])
-    found = run_through(NextToken(TEXT), torch.zeros(1, 4, 4), types.SimpleNamespace(target=target))
+    found = measured(NextToken(TEXT), torch.zeros(1, 4, 4), target)
     assert found["perplexity"] == pytest.approx(4) and found["bits_per_character"] == pytest.approx(2)
-    hopeless = NextToken(TEXT).summarize({"loss": 1e9, "right": 0, "steps": 3}, 1)
+    hopeless = Perplexity().value({"loss": 1e9, "right": 0, "steps": 3}, 1)
     assert math.isfinite(hopeless["perplexity"])
 
 

@@ -1,0 +1,134 @@
+"""`dlrun list [models|data|experiments|runs [FOLDER]]`: what can be trained, and what was."""
+
+import json
+import math
+import pathlib
+import sys
+from typing import Any
+
+from dlrun.cli.arguments import Arguments
+from dlrun.config import catalogue, schema
+from dlrun.errors import UserError
+from dlrun.report import comparison
+from dlrun.store import runs
+from dlrun.terminal.tables import print_table
+
+USAGE = "dlrun list [models|data|experiments|runs [FOLDER]] [--config-dir DIR] [--json]"
+WHAT = ("models", "data", "experiments", "runs")
+RUN_FOLDERS = ("outputs", "multirun")
+
+
+def main(words: list[str]) -> int:
+    """Prints tables, or one JSON value. **Raises:** `UserError` for a folder that is not there."""
+    arguments = Arguments(
+        USAGE, "Models, data sets, experiments, or the runs in a folder; without a word, all of them."
+    )
+    arguments.add_argument("words", nargs="*", metavar="WHAT", help=" | ".join(WHAT))
+    arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="experiments of your own")
+    arguments.add_argument("--json", action="store_true", help="for programs: one JSON value in place of tables")
+    given = arguments.parse_intermixed_args(words)
+    what, rest = (given.words[0], given.words[1:]) if given.words else (None, [])
+    if what is not None and what not in WHAT:
+        arguments.error(f"no list {what!r}{schema.suggest(what, WHAT)}")
+    if len(rest) > (1 if what == "runs" else 0):
+        arguments.error(f"too many words: {' '.join(rest)}")
+    for folder in [*rest, *given.config_dir]:
+        if not pathlib.Path(folder).is_dir():
+            raise UserError(f"list: no folder {folder}")
+    found = _found(what, rest, given.config_dir)
+    if given.json:
+        print(json.dumps(found if what is None else found[what], indent=2))
+        return 0
+    for place, (name, value) in enumerate(found.items()):
+        if place:
+            print()
+        _print(name, value, rest)
+    return 0
+
+
+def _found(what: str | None, folders: list[str], config_dirs: list[str]) -> dict[str, Any]:
+    look = {
+        "models": catalogue.models,
+        "data": catalogue.data_sets,
+        "experiments": lambda: catalogue.experiments(config_dirs),
+        "runs": lambda: _runs(folders or RUN_FOLDERS),
+    }
+    if what is not None:
+        return {what: look[what]()}
+    count = {folder: len(runs.run_folders(pathlib.Path(folder))) for folder in RUN_FOLDERS}
+    return {name: look[name]() for name in WHAT[:3]} | {"runs": count}
+
+
+def _runs(folders: Any) -> list[dict[str, Any]]:
+    """All runs, newest first; a folder that cannot be read is named on stderr."""
+    rows = []
+    for row in comparison.collect(folders):
+        if row.state == comparison.UNREADABLE:
+            print(f"dlrun: warning: {row.reason}", file=sys.stderr)
+        else:
+            rows.append(row)
+    rows.sort(key=lambda row: row.started)
+    return [
+        {
+            "path": str(row.path),
+            "state": row.state,
+            "metric": row.watch,
+            "value": _finite(row.metrics.get(row.watch)),
+            "epochs": row.epochs,
+            "seconds": row.seconds,
+            "started": row.started,
+        }
+        for row in reversed(rows)
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no word for nan."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _print(name: str, found: Any, folders: list[str]) -> None:
+    if name == "models":
+        columns = ("name", "takes", "what it is", "keys")
+        print_table(f"models (model=NAME model.KEY=VALUE): {len(found)}", columns, [_model(row) for row in found])
+    elif name == "data":
+        columns = ("name", "kind", "target", "source", "there", "what it is")
+        print_table(f"data (data=NAME): {len(found)}", columns, [_data_set(row) for row in found])
+    elif name == "experiments":
+        columns = ("name", "what it is", "reached")
+        rows = [(row["name"], row["title"], row["reached"]) for row in found]
+        if rows:
+            print_table(f"experiments (experiment=NAME): {len(rows)}", columns, rows)
+        else:
+            print("experiments: none yet; write DIR/experiment/NAME.yaml and give --config-dir DIR")
+    elif isinstance(found, dict):
+        counts = ", ".join(f"{number} in {folder}" for folder, number in found.items())
+        print(f"runs: {counts}" + (" (dlrun list runs)" if any(found.values()) else ""))
+    elif found:
+        columns = ("run", "state", "metric", "value", "epochs", "seconds")
+        print_table(f"runs: {len(found)}", columns, [_run(row) for row in found], right=("value", "epochs", "seconds"))
+    else:
+        print(f"no runs in {' or '.join(folders or RUN_FOLDERS)}; a first one: dlrun model=mlp data=digits")
+
+
+def _model(row: dict[str, Any]) -> tuple[str, ...]:
+    keys = [key for key, described in row["keys"].items() if "from_data" not in described]
+    return row["name"], ", ".join(row["takes"]) or "any", row["about"], ", ".join(keys)
+
+
+def _data_set(row: dict[str, Any]) -> tuple[str, ...]:
+    there = {True: "yes", False: "no", None: ""}[row["is_there"]]
+    return row["name"], row["kind"] or "", row["target"] or "", row["source"] or "", there, row["about"]
+
+
+def _run(row: dict[str, Any]) -> tuple[str, ...]:
+    value, seconds = (row[key] for key in ("value", "seconds"))
+    shown = "" if value is None else f"{value:.4f}"
+    return (
+        row["path"],
+        row["state"],
+        row["metric"],
+        shown,
+        str(row["epochs"]),
+        "" if seconds is None else f"{seconds:.1f}",
+    )

@@ -1,0 +1,1 @@
+"""The config of a run: composed, checked, and the names that it may use."""

@@ -1,0 +1,1 @@
+"""Graphs: one with many nodes, or many."""

@@ -1,0 +1,348 @@
+"""The contracts between data, models, tasks and the training loop.
+
+Data sets, tasks, metrics, samplers and augmentations are subclasses of what stands here; a model is any
+`torch.nn.Module`. A plug-in needs this module and the registry of its kind, nothing else of dlrun.
+
+A model's class may declare (all optional) `accepts`: the kinds of input that it takes, such as `("image",)`, and
+`answers`: the kinds of output that it gives, `("values",)` if it does not say: numbers (B, K) an example, a step, a
+node or a graph. A data set declares its kind of input (`kind`) and of target (`target`), a task the kind of target that
+it `learns` and the kind of output that it `needs`. dlrun/config/pairing.py holds them against each other.
+
+Letters: B examples of a batch, N examples of a part, C channels, H, W pixels.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.config.spec import DataSpec
+from dlrun.engine import nested
+from dlrun.engine.nested import Nested
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dlrun.engine.draws import Draws
+    from dlrun.engine.findings import Findings
+    from dlrun.engine.loading import Loader
+
+
+@dataclass(slots=True)
+class Batch:
+    """B examples, as a model and a task get them.
+
+    **Fields:**
+
+    - `inputs`: what `model(*inputs)` takes.
+    - `target`: a tensor (B, ...); or, where examples have different numbers of boxes or points, a list of B tensors; or
+      a tuple of such. A mixture of two examples has a soft target: shares (B, K) of the classes.
+    - `index` (B,): the positions of the examples in their part.
+    - `weight` (B,): what each example counts in the mean loss; None: all count 1.
+    """
+
+    inputs: tuple[Tensor, ...]
+    target: Nested
+    index: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on `device`; pinned memory is copied while the host goes on."""
+        parts = (self.inputs, self.target, self.index, self.weight)
+        return Batch(*nested.mapped(parts, lambda value: value.to(device, non_blocking=True)))
+
+    def pin_memory(self) -> "Batch":
+        """The same in page-locked memory, for the DataLoader."""
+        parts = (self.inputs, self.target, self.index, self.weight)
+        return Batch(*nested.mapped(parts, lambda value: value.pin_memory()))
+
+
+class Map(Protocol):
+    """Where an augmentation moves the pixels of each image of a batch; `size` is their (H, W)."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def points(self, points: Sequence[Tensor]) -> list[Tensor]:
+        """The new places (n, 2) of the points (n, 2) of each image: x, y in pixels from its upper left corner."""
+        ...
+
+    def masks(self, masks: Tensor) -> Tensor:
+        """Masks (B, ..., H, W) of any dtype under the same change, by the nearest pixel."""
+        ...
+
+
+class Part:
+    """The train, val or test part of a data set: N examples by index, in memory or on disk.
+
+    **Attributes:**
+
+    - `labels`: classes (N,) integer, by which a split keeps the shares and a sampler draws; or values (N, ...) float;
+      None: neither.
+    - `device`: where `take` puts a batch.
+    - `is_one_batch`: whether an answer for one example costs as much as for all (the nodes of one graph): then all
+      examples of the part are one batch, in their order.
+    """
+
+    is_one_batch: ClassVar[bool] = False
+
+    @property
+    def labels(self) -> Tensor | None:
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def subset(self, index: Tensor) -> "Part":
+        """The examples `index` (M,), in that order."""
+        raise NotImplementedError
+
+    def take(self, index: Tensor) -> Batch:
+        """The examples `index` (B,), which is on the host, as a batch of raw values; called in loader processes too."""
+        raise NotImplementedError
+
+    def nbytes(self) -> int:
+        """Bytes of all inputs once in memory."""
+        raise NotImplementedError
+
+    def to(self, device: torch.device) -> "Part":
+        """The same examples, held in the memory of `device`."""
+        raise NotImplementedError
+
+    def moved(self, target: Nested, map: Map) -> Nested:
+        """What the target of a batch becomes when its images move. The default: it says nothing of places, and stays.
+
+        **Raises:** `ValueError` if it cannot follow.
+        """
+        return target
+
+
+class DataSet:
+    """Parts, and what they offer.
+
+    `kind` and `target` are what `DataSpec` has under these names; where a file must be read to know the target, all
+    that it can be: `value|class`. `source`: `ships`, `made`, `download` or `yours`. The keyword-only arguments of the
+    constructor are the keys of `data` in a config.
+    """
+
+    kind: str = ""
+    target: str = ""
+    source: str = "yours"
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the parts offer."""
+        raise NotImplementedError
+
+    def load(self) -> dict[str, Part]:
+        """`train` and, where there are, `val` and `test`. **Raises:** `UserError` for data that cannot be used."""
+        raise NotImplementedError
+
+    def encode(self, words: list[str], spec: DataSpec) -> tuple[Tensor, ...] | None:
+        """Raw inputs (N, ...) from texts, as `dlrun predict` takes them; None: this data set reads no texts.
+
+        **Raises:** `UserError` for a text that it cannot take.
+        """
+        return None
+
+
+class Order:
+    """Which examples are in which batch of an epoch: a function of (seed, epoch) alone.
+
+    `sizes` has the number of examples of each batch; it is the same in each epoch and known before one is drawn.
+    """
+
+    sizes: Sequence[int] = ()
+
+    def batches(self, epoch: int | None) -> Sequence[Tensor]:
+        """The indices (B,) of each batch, on the host; without an epoch, those of the first."""
+        raise NotImplementedError
+
+
+class Sampler:
+    """How training batches are drawn from the train part; other parts are taken whole, in their order.
+
+    `takes`: `graph` for what cuts batches out of one graph, `labels` for what draws by class, or `any`.
+    `num_hops`: how many edges away from the nodes that are asked for a batch of a graph reaches; None: any number.
+    """
+
+    takes: ClassVar[str] = "any"
+    num_hops: int | None = None
+
+    def loader(self, part: Part, options: "LoaderOptions") -> "Loader":
+        """The loader of the train part."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """What every loader is made from.
+
+    **Fields:**
+
+    - `prepare`: turns the raw inputs of a batch into what the model takes (scaling, view).
+    - `device`: where the model is; `workers`: loader processes, or None for a part in the memory of `device`.
+    - `batch_size`, `drop_last`, `shuffle`, `seed`: of the order; `limit`: the most batches of an epoch, or None.
+    - `augment`: what changes the raw examples of an epoch of training, or None.
+    """
+
+    prepare: "Prepare"
+    device: torch.device
+    workers: int | None = None
+    batch_size: int = 64
+    drop_last: bool = False
+    shuffle: bool = False
+    seed: int = 0
+    limit: int | None = None
+    augment: "Augment | None" = None
+
+
+class Prepare(Protocol):
+    """From the raw inputs of a batch to those of the model."""
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]: ...
+
+
+class Augment(Protocol):
+    """What a loader asks of an augmentation; dlrun/augment/augmentation.py."""
+
+    def partners(self, epoch: int, index: Tensor, num_examples: int) -> Tensor | None: ...
+    def __call__(self, raw: Batch, part: Part, epoch: int, index: Tensor) -> Batch: ...
+
+
+class Change:
+    """A change of images, each by numbers of its own.
+
+    `draw` is called on the host, `apply` on the training device, which therefore is never waited for.
+    """
+
+    def draw(self, draws: "Draws", size: tuple[int, int]) -> Any:
+        """What is to be done to each of B images of `size` (H, W); `draws` has a row of random numbers for each."""
+        raise NotImplementedError
+
+    def apply(self, images: Tensor, drawn: Any) -> Tensor:
+        """Float images (B, C, H, W) in 0..1, changed as `drawn`."""
+        raise NotImplementedError
+
+    def map(self, drawn: Any) -> Map | None:
+        """Where the pixels move; None: they stay where they are."""
+        return None
+
+
+class Mixture:
+    """Two images in one, and how much of each is in it."""
+
+    def draw(self, draws: "Draws", size: tuple[int, int]) -> Any:
+        """As in `Change`."""
+        raise NotImplementedError
+
+    def apply(self, images: Tensor, others: Tensor, drawn: Any) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W), and the share (B,) of `images` in each."""
+        raise NotImplementedError
+
+
+class Metric:
+    """A figure of a part, from the outputs of all its batches.
+
+    **Attributes:**
+
+    - `better`: for each value that `compute` gives, whether more (`max`) or less (`min`) of it is better. Any of them
+      can be watched: `trainer.watch`.
+    - `each_epoch`: whether it is recorded after each epoch; else at the end of a run, and where it is watched.
+    - `in_training`: whether it is also taken from the outputs of training, batch by batch, while weights change.
+    """
+
+    better: ClassVar[Mapping[str, str]] = {}
+    each_epoch: ClassVar[bool] = True
+    in_training: ClassVar[bool] = True
+
+    def update(self, output: Any, batch: Batch, losses: Mapping[str, Tensor]) -> None:
+        """Takes in a batch, without waiting for the device."""
+        raise NotImplementedError
+
+    def merge(self, other: "Metric") -> None:
+        """Takes in what another of its class has taken in, of other examples."""
+        raise NotImplementedError
+
+    def compute(self) -> dict[str, float]:
+        """The values over all that was taken in; here the host may wait for the device."""
+        raise NotImplementedError
+
+
+class Task:
+    """Loss, metrics, predictions and pictures of one kind of problem.
+
+    **Attributes:**
+
+    - `learns`: the kind of target; `needs`: the kind of output of the model.
+    - `is_default`: whether `task=auto` takes this task for its kind of target. A subclass does not inherit it.
+    - `watch`: the metric that chooses the best epoch; `mode`: whether the highest (`max`) or the lowest is best.
+
+    The keyword-only arguments of the constructor are the keys of `task` in a config.
+    """
+
+    learns: str = ""
+    needs: str = "values"
+    is_default: bool = False
+    watch: str = "loss"
+    mode: str = "min"
+
+    def __init__(self, spec: DataSpec):
+        self.spec = spec
+
+    def to(self, device: torch.device) -> None:
+        """Moves what the task itself computes with, and no checkpoint holds, to `device`; called before training."""
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        """The output of the model, in training and in evaluation."""
+        return model(*batch.inputs)
+
+    def losses(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """`loss`, the mean over the batch that is minimised, and any terms of it that are to be recorded too.
+
+        In evaluation it may be empty, where a model then gives no loss.
+        """
+        raise NotImplementedError
+
+    def metrics(self) -> list[Metric]:
+        """New metrics, which have taken in nothing yet."""
+        return []
+
+    def check(self, output: Any, batch: Batch) -> None:
+        """Holds the output of one example against its target. **Raises:** `ValueError` if it is no answer to it."""
+
+    def predict(self, output: Any) -> Any:
+        """What the output says, in the terms of the target: probabilities, values."""
+        return output
+
+    def answers(self, output: Any) -> dict[str, list[str]]:
+        """Columns of texts, one row an example: what `dlrun predict` prints. **Raises:** `ValueError` without words."""
+        raise ValueError("this task has no words for an answer")
+
+    def rows(self, output: Any, target: Any) -> dict[str, list[Any]]:
+        """The columns of predictions.csv, one row an example of the whole part."""
+        return {}
+
+    def examine(self, model: nn.Module) -> dict[str, float]:
+        """What the weights themselves say, as metrics of the final part."""
+        return {}
+
+    def pictures(self, findings: "Findings") -> dict[str, "Figure"]:
+        """Figures by name, of the evaluated part."""
+        return {}
+
+    def sample(self, model: nn.Module, loader: "Loader") -> str | Tensor | None:
+        """What the model makes of something after an epoch: a text, or a picture (C, H, W) in 0..1."""
+        return None
+
+
+Outputs = Nested | Iterable[Any]

@@ -1,0 +1,151 @@
+"""Batches of a part, in an order that is a function of (seed, epoch) alone.
+
+Two roads give the same values: a part that is held on the training device is asked for a batch by its index; of another
+one batches are read in this process or in DataLoader workers. Examples are augmented on the device, by (seed, epoch,
+index) alone. A position in training is therefore (epoch, batch), and the number of workers changes nothing.
+"""
+
+import ctypes
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dlrun.engine.contracts import Batch, LoaderOptions, Order, Part
+from dlrun.engine.order import Random, Sequential
+
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+
+
+class Loader:
+    """The batches of `part` in `order`, as a model takes them. An epoch can start at any batch."""
+
+    def __init__(self, part: Part, options: LoaderOptions, order: Order | None = None):
+        self.options, self.device = options, options.device
+        self.order = order if order is not None else _usual(part, options)
+        self.part = part if options.workers is not None else part.to(options.device)
+        self.source = _Source(self, options.workers) if options.workers is not None else None
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self.order.sizes)
+
+    def num_in(self, first: int, last: int) -> int:
+        """How many examples the batches `first` up to, and without, `last` of an epoch hold."""
+        return sum(self.order.sizes[first:last])
+
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from position `start` on; without an epoch, the examples as they are."""
+        if self.source is not None:
+            yield from self.source.batches(epoch, start)
+            return
+        for index in self.order.batches(epoch)[start:]:
+            yield self.made(self.part.take(self.rows(epoch, index)), epoch, index)
+
+    def rows(self, epoch: int | None, index: Tensor) -> Tensor:
+        """What is read for the examples `index` (B,): they, and behind them what they are mixed with."""
+        if epoch is None or self.options.augment is None:
+            return index
+        partners = self.options.augment.partners(epoch, index, len(self.part))
+        return index if partners is None else torch.cat([index, partners])
+
+    def made(self, raw: Batch, epoch: int | None, index: Tensor) -> Batch:
+        """`raw` as the model takes it; `index` (B,) are its examples, on the host."""
+        if self.options.augment is not None and epoch is not None:
+            raw = self.options.augment(raw, self.part, epoch, index)
+        raw.inputs = self.options.prepare(raw.inputs)
+        return raw
+
+    def example(self) -> Batch:
+        """What a model gets for the first example alone."""
+        first = torch.zeros(1, dtype=torch.int64)
+        return self.made(self.part.take(first).to(self.device), None, first)
+
+    def exact(self) -> "Loader":
+        """The loader to measure with: this one, unless its batches are but samples of what a model needs."""
+        return self
+
+
+def _usual(part: Part, options: LoaderOptions) -> Order:
+    """All examples, shuffled or as they are."""
+    if part.is_one_batch:
+        return Sequential(len(part), max(len(part), 1), limit=options.limit)
+    sizes = (options.drop_last, options.limit)
+    if options.shuffle:
+        return Random(len(part), options.batch_size, options.seed, *sizes)
+    return Sequential(len(part), options.batch_size, *sizes)
+
+
+class _Source:
+    """Batches that are read in this process (`workers` 0) or in others, each of them whole in one."""
+
+    def __init__(self, loader: Loader, workers: int):
+        # A cycle would keep the loader processes alive to the very end, where torch takes their end for a crash.
+        self.loader = weakref.proxy(loader)
+        self.schedule = _Schedule()
+        self.reader = DataLoader(
+            _Batches(loader.part),
+            batch_size=None,
+            sampler=self.schedule,
+            collate_fn=_unchanged,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=loader.device.type == "cuda",
+            worker_init_fn=functools.partial(_live_with_parent, os.getpid()),
+            # Of its own: an epoch's start must not draw from the generator that dropout uses.
+            generator=torch.Generator().manual_seed(0),
+        )
+
+    def batches(self, epoch: int | None, start: int) -> Iterator[Batch]:
+        order = self.loader.order.batches(epoch)[start:]
+        self.schedule.wanted = [self.loader.rows(epoch, index).tolist() for index in order]
+        for index, raw in zip(order, self.reader, strict=True):
+            yield self.loader.made(raw.to(self.loader.device), epoch, index)
+
+
+class _Schedule(Sampler[list[int]]):
+    """The index lists of the current epoch; made in the parent, so persistent workers follow it."""
+
+    def __init__(self) -> None:
+        self.wanted: list[list[int]] = []
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.wanted)
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+
+class _Batches(Dataset):
+    def __init__(self, part: Part):
+        self.part = part
+
+    def __getitem__(self, index: list[int]) -> Batch:
+        return self.part.take(torch.tensor(index))
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _live_with_parent(parent: int, worker: int) -> None:
+    """Leaves signals to the process that trains, and ends with it."""
+    # A forked worker inherits the handlers of the run; only the parent may save and stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # torch's worker looks whether its parent has changed since it began; one killed before that would leave it for
+    # good, with the lock of the run's folder.
+    if multiprocessing.get_start_method() == "fork":
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -1,0 +1,138 @@
+"""Orders: which examples are in which batch, as data. Each is a function of (seed, epoch) alone."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlrun.engine.contracts import Order
+
+LENGTHS_SORTED_IN = 50  # batches whose examples are sorted by length among each other
+
+
+def generator(seed: int, epoch: int | None) -> torch.Generator:
+    """What all chance in the order of an epoch comes from; without an epoch, of the first."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + (epoch or 0)) % 2**63)
+
+
+def sizes(num_examples: int, batch_size: int, drop_last: bool = False, limit: int | None = None) -> list[int]:
+    """The sizes of the batches of an epoch that sees every example once."""
+    full, rest = divmod(num_examples, batch_size)
+    return ([batch_size] * full + ([rest] if rest and not drop_last else []))[:limit]
+
+
+class Sequential(Order):
+    """The examples as they stand in their part."""
+
+    def __init__(self, num_examples: int, batch_size: int, drop_last: bool = False, limit: int | None = None):
+        self.num_examples, self.sizes = num_examples, sizes(num_examples, batch_size, drop_last, limit)
+
+    def batches(self, epoch: int | None) -> Sequence[Tensor]:
+        return _cut(self.examples(epoch), self.sizes)
+
+    def examples(self, epoch: int | None) -> Tensor:
+        """The order (N,) of all examples in `epoch`."""
+        return torch.arange(self.num_examples)
+
+
+class Random(Sequential):
+    """All examples in an order drawn anew for each epoch."""
+
+    def __init__(
+        self, num_examples: int, batch_size: int, seed: int, drop_last: bool = False, limit: int | None = None
+    ):
+        super().__init__(num_examples, batch_size, drop_last, limit)
+        self.seed = seed
+
+    def examples(self, epoch: int | None) -> Tensor:
+        return torch.randperm(self.num_examples, generator=generator(self.seed, epoch))
+
+
+class Weighted(Random):
+    """As many examples as there are, with replacement, each as likely as its weight (N,)."""
+
+    def __init__(self, weights: Tensor, batch_size: int, seed: int, drop_last: bool = False, limit: int | None = None):
+        super().__init__(len(weights), batch_size, seed, drop_last, limit)
+        # torch's own multinomial takes no more than 2^24 categories.
+        self.cumulative = weights.double().cumsum(0)
+
+    def examples(self, epoch: int | None) -> Tensor:
+        points = torch.rand(self.num_examples, generator=generator(self.seed, epoch), dtype=torch.float64)
+        found = torch.searchsorted(self.cumulative, points * self.cumulative[-1], right=True)
+        return found.clamp_(max=self.num_examples - 1)
+
+
+class ByLength(Random):
+    """Batches of examples of nearly one length (N,): little padding. Which examples meet is drawn anew each epoch."""
+
+    def __init__(self, lengths: Tensor, batch_size: int, seed: int, drop_last: bool = False, limit: int | None = None):
+        super().__init__(len(lengths), batch_size, seed, drop_last, limit)
+        self.lengths, self.batch_size = lengths, batch_size
+
+    def batches(self, epoch: int | None) -> Sequence[Tensor]:
+        chance = generator(self.seed, epoch)
+        order = torch.randperm(self.num_examples, generator=chance)
+        pools = order.split(LENGTHS_SORTED_IN * self.batch_size)
+        order = torch.cat([pool[self.lengths[pool].argsort(stable=True)] for pool in pools])
+        batches, whole = order.split(self.batch_size), len(order) // self.batch_size
+        # The smaller one stays last, as its size says.
+        shuffled = [batches[place] for place in torch.randperm(whole, generator=chance).tolist()]
+        return [*shuffled, *batches[whole:]][: len(self.sizes)]
+
+
+class PerClass(Order):
+    """P classes x K samples a batch: of each class in it exactly K different examples (Hermans et al. 2017).
+
+    Each example is in at most one batch of an epoch. What does not fill up to K, or to P classes, waits for another
+    epoch; `too_small` are the classes that have fewer than K examples and are never drawn.
+
+    **Raises:** `ValueError` if there are fewer than P classes of at least K examples.
+    """
+
+    def __init__(self, labels: Tensor, num_classes: int, num_samples: int, seed: int, limit: int | None = None):
+        classes, counts = labels.unique(return_counts=True)
+        self.too_small = classes[counts < num_samples].tolist()
+        self.members = [torch.nonzero(labels == k).flatten() for k in classes[counts >= num_samples].tolist()]
+        if len(self.members) < num_classes:
+            raise ValueError(
+                f"{num_classes} classes of {num_samples} samples a batch are asked for, and {len(self.members)} "
+                "classes have as many samples"
+            )
+        self.num_classes, self.num_samples, self.seed = num_classes, num_samples, seed
+        groups = [len(each) // num_samples for each in self.members]
+        num_batches = sum(groups) // num_classes
+        # A class is in a batch once: so many batches can be filled from groups of unequal number.
+        while sum(min(group, num_batches) for group in groups) < num_batches * num_classes:
+            num_batches -= 1
+        self.sizes = ([num_classes * num_samples] * num_batches)[:limit]
+
+    def batches(self, epoch: int | None) -> Sequence[Tensor]:
+        chance = generator(self.seed, epoch)
+        shuffled = [each[torch.randperm(len(each), generator=chance)] for each in self.members]
+        size = self.num_samples
+        groups = [list(each[: len(each) // size * size].split(size)) for each in shuffled]
+        found = []
+        for _ in self.sizes:
+            # Those with most left first, or they would be left over; among equals by chance.
+            left = torch.tensor([len(each) for each in groups]) + torch.rand(len(groups), generator=chance)
+            chosen = left.topk(self.num_classes).indices.tolist()
+            found.append(torch.cat([groups[place].pop() for place in chosen]))
+        return found
+
+
+class Share(Order):
+    """What one of `num_ranks` processes has of another order: of each batch every `num_ranks`-th example.
+
+    All of them together see what one process would, each example once.
+    """
+
+    def __init__(self, whole: Order, rank: int, num_ranks: int):
+        self.whole, self.rank, self.num_ranks = whole, rank, num_ranks
+        self.sizes = [len(range(rank, size, num_ranks)) for size in whole.sizes]
+
+    def batches(self, epoch: int | None) -> Sequence[Tensor]:
+        return [batch[self.rank :: self.num_ranks] for batch in self.whole.batches(epoch)]
+
+
+def _cut(order: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    return list(order[: sum(sizes)].split(list(sizes))) if sizes else []

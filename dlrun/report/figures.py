@@ -1,0 +1,70 @@
+"""Which figure shows what a sweep has found: by the number of keys that it changed."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlrun.report.comparison import Group, Row, differing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEAST_POINTS = 3  # two points are a table, not a picture
+
+
+def draw(groups: Sequence[Group], metric: str, mode: str) -> "Figure | None":
+    """The metric against one numeric key, a heat map of two that fill a grid, else parallel coordinates; or None."""
+    from dlrun.plots import keys as figures
+
+    measured = [group for group in groups if group.mean(metric) is not None]
+    if len(measured) < LEAST_POINTS:
+        return None
+    keys = [key for key in differing([group.rows[0] for group in measured]) if key != "seed"]
+    means = [float(group.mean(metric) or 0.0) for group in measured]
+    if len(keys) == 1:
+        numbers = figures.as_numbers([group.keys.get(keys[0], "") for group in measured])
+        deviations = [group.std(metric) for group in measured]
+        std = [value for value in deviations if value is not None]
+        whole = std if len(std) == len(measured) else None
+        return figures.against_key(keys[0], numbers, means, whole, metric, mode) if numbers is not None else None
+    if len(keys) == 2 and _fills_a_grid(measured, keys):
+        return _heat_map(measured, keys, metric)
+    settings = [{key: group.keys.get(key, "") for key in keys} for group in measured]
+    return figures.parallel_coordinates(settings, means, metric) if keys else None
+
+
+def of_search(rows: Sequence[Row], metric: str, mode: str) -> "Figure | None":
+    """The metric over the trials of a search, in their order; None while no trial has measured it."""
+    from dlrun.plots import trials as figures
+
+    measured = [row for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
+    trials = sorted((int(row.path.name), row.metrics[metric], row.state) for row in measured)
+    return figures.over_trials(trials, metric, mode) if trials else None
+
+
+def _fills_a_grid(groups: Sequence[Group], keys: Sequence[str]) -> bool:
+    """Whether at least half of the combinations of the values were tried; a search leaves most of them out."""
+    num_columns, num_rows = (len({group.keys.get(key, "") for group in groups}) for key in keys)
+    return 2 * len(groups) >= num_columns * num_rows
+
+
+def _heat_map(groups: Sequence[Group], keys: list[str], metric: str) -> "Figure":
+    from dlrun.plots import keys as figures
+
+    columns, rows = (_ordered([group.keys.get(key, "") for group in groups]) for key in keys)
+    values = np.full((len(rows), len(columns)), np.nan)
+    for group in groups:
+        place = rows.index(group.keys.get(keys[1], "")), columns.index(group.keys.get(keys[0], ""))
+        values[place] = group.mean(metric)
+    return figures.heat_map(keys, columns, rows, values, metric)
+
+
+def _ordered(texts: Sequence[str]) -> list[str]:
+    """Each value once: numbers by size, words as they came."""
+    from dlrun.plots.keys import as_numbers
+
+    found = list(dict.fromkeys(texts))
+    numbers = as_numbers(found)
+    return found if numbers is None else [text for _, text in sorted(zip(numbers, found, strict=True))]

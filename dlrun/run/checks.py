@@ -1,0 +1,52 @@
+"""What would go wrong in training, found out before it."""
+
+import copy
+
+import torch
+from torch import nn
+
+from dlrun.config.check import Config
+from dlrun.engine.contracts import Batch, Task
+from dlrun.engine.loading import Loader
+from dlrun.errors import UserError
+from dlrun.run.assemble import blaming, first_line
+
+
+def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: Loader | None) -> None:
+    """Tries one example of the data.
+
+    **Raises:** `UserError` if the model cannot take it, its answer is not one for the task, a batch of one meets a
+    batch norm, or there is nothing to watch.
+    """
+    name = f"model={config.model['name']}"
+    if config.trainer.patience is not None and val is None:
+        raise UserError("trainer.patience: there is no val part to watch; set data.val_fraction above 0")
+    batch = train.example()
+    shape = tuple(batch.inputs[0].shape[1:])
+    if shape[1:] == (1, 1) and any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        raise UserError(f"{name}: convolves images, and of 1x1 pixel there is nothing to convolve; take larger ones")
+    try:
+        with torch.inference_mode():
+            output = task.forward(model.eval(), batch)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UserError(f"{name}: cannot take an input of shape {shape}: {first_line(error)}") from error
+    with blaming(name):
+        task.check(output, batch)
+    last = train.num_in(train.num_batches - 1, train.num_batches)
+    if last == 1 and not _learns_from_one(model, task, batch):
+        raise UserError(
+            f"trainer.batch_size: the last batch of {len(train.part)} examples holds one, and a batch norm of "
+            f"{name} needs two; use trainer.drop_last=true or another batch size"
+        )
+
+
+def _learns_from_one(model: nn.Module, task: Task, batch: Batch) -> bool:
+    """Whether a batch of one gives each batch norm more than one value a channel, tried on a copy of `model`."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        return True
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            task.forward(copy.deepcopy(model).train(), batch)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""The two ends of a run that a person reads: what is about to start, and what came of it."""
+
+import importlib.metadata
+import math
+import os
+import pathlib
+import platform
+import shlex
+import statistics
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dlrun import __version__
+from dlrun.config.check import Config
+from dlrun.config.spec import last_part
+from dlrun.engine import device as devices
+from dlrun.engine.contracts import Part, Task
+from dlrun.engine.evaluate import Evaluation, evaluate
+from dlrun.engine.findings import Findings
+from dlrun.engine.loading import Loader
+from dlrun.engine.state import State
+from dlrun.run.blocks import size
+from dlrun.run.recorder import Recorder
+from dlrun.store.checkpoint import DamagedCheckpoint
+from dlrun.store.run_folder import RunFolder
+from dlrun.terminal.console import print_metrics
+
+
+@dataclass
+class Result:
+    """A finished run: its folder, its final metrics (`test/accuracy`, ...) and the watched value."""
+
+    path: pathlib.Path
+    metrics: dict[str, float]
+    value: float
+
+
+def announce(
+    config: Config, path: pathlib.Path, model: nn.Module, parts: dict[str, Part], device: torch.device
+) -> None:
+    """What is about to be trained, on what, where, and into which folder."""
+    sizes = " + ".join(f"{len(part):,} {name}" for name, part in parts.items())
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    print(f"model   {config.model['name']}, {size(model)}")
+    print(f"data    {config.data['name']}, {sizes} examples")
+    print(f"device  {devices.label(device)}, {config.device.precision}{threads}")
+    print(f"folder  {path}", flush=True)
+    load = os.getloadavg()[0]
+    if device.type == "cpu" and torch.get_num_threads() > 1 and load > (os.cpu_count() or 1):
+        print(f"dlrun: note: other programs keep the cores busy (load {load:.1f}); device.threads=1 may be faster")
+    if config.device.precision == "bf16" and device.type == "cpu" and not devices.bf16_is_native():
+        print("dlrun: warning: this CPU has no bf16 instructions, so bf16 is slower than fp32 here")
+
+
+def conclude(
+    config: Config,
+    words: list[str],
+    home: RunFolder,
+    state: State,
+    task: Task,
+    loaders: dict[str, Loader],
+    recorder: Recorder,
+    outcome: str,
+) -> Result:
+    """Tests the best weights once, then writes summary, pictures and events and says what to do next."""
+    model, part = _best_model(home, state), last_part(loaders)
+    autocast = devices.autocast(config.device.precision, state.device)
+    loader = loaders[part].exact()
+    final = evaluate(model, task, loader, task.metrics(), autocast, keep_outputs=True)
+    assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
+    metrics = _final_metrics(state, part, final.metrics | task.examine(model))
+    home.write_summary(_summary(config, words, state, recorder, metrics, outcome))
+    assert final.index is not None, "the outputs were kept"
+    home.write_predictions({"index": final.index.tolist(), **task.rows(final.outputs, final.target)})
+    if config.logger.pictures:
+        _draw(home, state, task, final, loader, recorder)
+    if recorder.events is not None:
+        if config.logger.graph:
+            reason = recorder.events.graph(model, loader.example().inputs)
+            if reason is not None:
+                print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
+        recorder.events.hparams(flatten(config.to_dict()), metrics)
+    if outcome == "nothing to learn":
+        print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
+    if outcome == "stopped early":
+        print(f"stopped early: no better {home.watch[0]} for {config.trainer.patience} epochs")
+    print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics)
+    _say_next(config, home.path, words)
+    return Result(home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)))
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as `group.key`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}" if prefix else key
+        flat |= flatten(value, name) if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def command(words: list[str]) -> str:
+    """The line that repeats the run, with the plug-ins that it needs."""
+    plugins = os.environ.get("DLRUN_PLUGINS")
+    return (f"DLRUN_PLUGINS={shlex.quote(plugins)} " if plugins else "") + shlex.join(["dlrun", *words])
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    packages = ("torch", "torchvision", "hydra-core", "numpy")
+    return {"dlrun": __version__, "python": platform.python_version()} | {
+        p: importlib.metadata.version(p) for p in packages
+    }
+
+
+def _best_model(home: RunFolder, state: State) -> nn.Module:
+    model = state.eval_model
+    try:
+        model.load_state_dict(home.read_best()["model"])
+    except DamagedCheckpoint as error:
+        print(f"dlrun: warning: {error}; testing the last weights, not the best")
+    return model
+
+
+def _final_metrics(state: State, part: str, final: dict[str, float]) -> dict[str, float]:
+    """The best epoch's row, and all that was found out about the final part."""
+    best = next((row for row in state.history if row["epoch"] == state.best_epoch), {})
+    metrics = {name: value for name, value in best.items() if "/" in name and not name.startswith(f"{part}/")}
+    return metrics | {f"{part}/{name}": value for name, value in final.items()}
+
+
+def _summary(
+    config: Config,
+    words: list[str],
+    state: State,
+    recorder: Recorder,
+    metrics: dict[str, float],
+    outcome: str,
+) -> dict[str, Any]:
+    speeds = recorder.throughputs
+    return {
+        "metrics": metrics,
+        "outcome": outcome,
+        "model": config.model["name"],
+        "data": config.data["name"],
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "parameters": sum(p.numel() for p in state.model.parameters()),
+        "seconds": round(recorder.seconds(), 3),
+        "examples_per_second": round(statistics.median(speeds), 1) if speeds else None,
+        "device": devices.label(state.device),
+        "precision": config.device.precision,
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "versions": versions(),
+        "git_commit": _git_commit(),
+        "command": command(words),
+    }
+
+
+def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: Loader, recorder: Recorder) -> None:
+    from dlrun.plots import curves
+    from dlrun.plots.figure import png_bytes
+
+    model = state.eval_model.eval()
+
+    def forward(raw: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return model(*loader.options.prepare((raw.to(loader.device),))).cpu()
+
+    assert final.index is not None, "the outputs were kept"
+    figures = task.pictures(
+        Findings(final.outputs, final.target, loader.part.subset(final.index), forward, model, loader)
+    )
+    if state.step > 0:
+        figures["learning_curves"] = curves.learning_curves(state.history, best_epoch=state.best_epoch)
+    (home.path / "plots").mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        png = png_bytes(figure)
+        (home.path / "plots" / f"{name}.png").write_bytes(png)
+        if recorder.events is not None:
+            recorder.events.picture(name, png, state.step)
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder that the command was given in, `+` marking local changes."""
+    ask = ["git", "rev-parse", "--short", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]
+    try:
+        commit, changes = (
+            subprocess.run(a, capture_output=True, text=True, timeout=5, check=True).stdout.strip() for a in ask
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changes else "")
+
+
+def _say_next(config: Config, path: pathlib.Path, words: list[str]) -> None:
+    print(f"folder  {path}")
+    if config.logger.tensorboard:
+        print(f"look    tensorboard --logdir {shlex.quote(str(path))}")
+    print(f"test    dlrun eval {shlex.quote(str(path))}")
+    print(f"again   {command(words)}", flush=True)

@@ -1,0 +1,54 @@
+"""Going on with a run."""
+
+import pathlib
+import sys
+
+from dlrun.config import compose
+from dlrun.errors import UserError
+from dlrun.optim import SCHEDULERS
+from dlrun.run import stored
+from dlrun.run.conclude import Result
+from dlrun.run.recorder import Judge
+from dlrun.run.run import run
+from dlrun.store import runs
+
+# What may change between the parts of a run: how long and where, not what is trained.
+CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
+
+
+def resume_run(
+    folder: str | pathlib.Path, overrides: list[str] | None = None, judge: Judge | None = None
+) -> Result | None:
+    """Goes on with the run in `folder`; returns None if there is nothing left to do.
+
+    `judge` may give it up after an epoch.
+
+    **Raises:** `UserError` if it is no run, or an override is not one that may change.
+    """
+    finished, changes = runs.open_run(folder), overrides or []
+    for word in changes:
+        _check_changeable(compose.parse([word])[0].key_or_group)
+    before = stored.config_of(finished).to_dict()
+    config = stored.config_of(finished, changes)
+    scheduler = config.scheduler["name"]
+    spans_run = SCHEDULERS.describe(scheduler).attributes.get("spans_run", False)
+    if spans_run and config.trainer.epochs != before["trainer"]["epochs"]:
+        raise UserError(
+            f"trainer.epochs: the curve of scheduler={scheduler} spans the whole run and cannot be stretched half-way; "
+            "train a new run"
+        )
+    if finished.state == "done" and not changes:
+        longer = "" if spans_run else f"; train it longer with: dlrun resume {finished.path} trainer.epochs=N"
+        print(f"{finished.path} is done{longer}")
+        return None
+    for word in changes:
+        key = compose.parse([word])[0].key_or_group
+        section, name = key.split(".")
+        print(f"changed {key}: {before[section].get(name)} -> {config.to_dict()[section][name]}", file=sys.stderr)
+    return run(config, finished.words + changes, resume=finished.path, judge=judge)
+
+
+def _check_changeable(key: str) -> None:
+    if "." not in key or not any(key == name or (name.endswith(".") and key.startswith(name)) for name in CHANGEABLE):
+        allowed = ", ".join(name + "*" if name.endswith(".") else name for name in CHANGEABLE)
+        raise UserError(f"resume: {key} cannot change in the middle of a run; only {allowed} can")

@@ -1,0 +1,160 @@
+"""The story of one run, top to bottom."""
+
+import contextlib
+import functools
+import pathlib
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator
+
+import torch
+
+from dlrun.config.check import Config
+from dlrun.engine import device as devices
+from dlrun.engine.finite import NonFiniteLoss
+from dlrun.engine.fit import fit
+from dlrun.engine.interrupt import Interrupted, Pruned, Stop
+from dlrun.engine.profiling import profiling
+from dlrun.engine.state import State, seed_everything
+from dlrun.errors import RunError, UserError
+from dlrun.run import assemble, conclude, transfer
+from dlrun.run.checks import check_fit
+from dlrun.run.conclude import Result
+from dlrun.run.recorder import Judge, Recorder
+from dlrun.run.tensorboard import Events
+from dlrun.store import files, locks
+from dlrun.store.run_folder import RunFolder
+from dlrun.terminal.console import Console
+
+
+def run(config: Config, words: list[str], resume: pathlib.Path | None = None, judge: Judge | None = None) -> Result:
+    """Trains, evaluates and records one run; `resume` goes on with the run in that folder.
+
+    `words` is the command line that repeats it; `judge` may give it up after an epoch.
+
+    **Raises:** `UserError` before anything is written; `RunError` if training cannot go on;
+    `Interrupted` after a signal and `Pruned` if `judge` gives it up, with the state saved.
+    """
+    with Stop().handling() as stop:
+        device = assemble.device(config)
+        dataset = assemble.data(config)
+        spec, prepare = assemble.view(config, dataset.spec)
+        sampler = assemble.sampler(config, dataset.spec)
+        augment = assemble.augmentation(config, dataset.spec)
+        files.check_writable(config.folder or config.outputs)
+        parts = dataset.load()
+        task = assemble.task(config, spec)
+        task.to(device)
+        loaders = assemble.loaders(config, parts, prepare, device, sampler, augment)
+        train, val = loaders["train"], loaders.get("val")
+        seed_everything(config.seed)
+        model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
+        check_fit(config, model, task, train, val)
+        transferred = transfer.prepare(config, model, spec, train.example().inputs, resumes=resume is not None)
+        optimizer = assemble.optimizer(config, model, transferred)
+        state = assemble.state(config, model, optimizer, task, train, transferred.freezing)
+        autocast = devices.autocast(config.device.precision, device)
+
+        home = RunFolder(resume or make_folder(config), (f"{'val' if val else 'train'}/{state.watch}", state.mode))
+        with locks.owned(home.path), _status(home, config):
+            home.write_config(config.to_dict(), words, spec.to_dict())
+            if resume is not None:
+                _restore(home, state, config)
+            home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": state.watch}
+            logs = config.logger.tensorboard
+            events = Events(home.path, purge_step=state.step + 1 if resume else None) if logs else None
+            console = Console(config.trainer.epochs, train.num_batches)
+            sample = functools.partial(task.sample, loader=val or train)
+            recorder = Recorder(home, events, console, sample, histograms=config.logger.histograms, judge=judge)
+            conclude.announce(config, home.path, model, parts, device)
+            with contextlib.closing(recorder):
+                with (
+                    stop.deferred(),
+                    profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler,
+                ):
+                    # A search that was killed had perhaps not answered yet.
+                    is_hopeless = judge is not None and bool(state.history) and judge(state.history[-1])
+                    outcome = "pruned" if is_hopeless else fit(
+                        state, task, train, val, config.trainer,
+                        autocast=autocast, recorder=recorder, keeper=home, stop=stop, profiler=profiler,
+                    )  # fmt: skip
+                if outcome == "interrupted":
+                    raise Interrupted(stop.requested or 0)
+                if outcome == "pruned":
+                    raise Pruned(f"given up after epoch {state.epoch} of {config.trainer.epochs}")
+                return conclude.conclude(config, words, home, state, task, loaders, recorder, outcome)
+
+
+def make_folder(config: Config) -> pathlib.Path:
+    """A new folder for the run: the one that the config names, or one below `outputs`."""
+    if config.folder is not None:
+        path = pathlib.Path(config.folder)
+        return files.create(path.parent, path.name)
+    return files.create(pathlib.Path(config.outputs) / f"{config.model['name']}-{config.data['name']}")
+
+
+def _restore(home: RunFolder, state: State, config: Config) -> None:
+    """Loads the newest checkpoint into `state`; a run that has none yet starts anew."""
+    tree, warning = home.read_last()
+    if warning is not None:
+        print(f"dlrun: warning: {warning}", file=sys.stderr)
+    if tree is None:
+        return
+    try:
+        state.load_tree(tree)
+    except (ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{home.path}: its checkpoint does not fit its config: {reason}") from error
+    if config.device.threads is None:
+        # Sums in another order round otherwise: the same bits need the same number of threads.
+        torch.set_num_threads(tree["threads"])
+    home.write_metrics(state.history)
+
+
+@contextlib.contextmanager
+def _status(home: RunFolder, config: Config) -> Iterator[None]:
+    """Keeps status.json true to how the run ends, and puts an ending in one line."""
+    home.write_status("running")
+    try:
+        yield
+    except Interrupted:
+        home.write_status("interrupted")
+        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home.path))}", file=sys.stderr)
+        raise
+    except Pruned as reason:
+        home.write_status("pruned")
+        print(f"pruned: {reason}; train it to its end with: dlrun resume {shlex.quote(str(home.path))}")
+        raise
+    except Exception as error:
+        explained = _explain(error, config)
+        home.write_status("failed", str(explained))
+        (home.path / "error.txt").write_text("".join(traceback.format_exception(error)))
+        raise explained from error
+    home.write_status("done")
+
+
+def _explain(error: Exception, config: Config) -> Exception:
+    """The error with its cause and what to try; a bug stays as it is."""
+    if isinstance(error, NonFiniteLoss):
+        return RunError(
+            f"the loss is not a finite number at step {error.step} (learning rate {error.lr:g}); the update was not "
+            f"made, and a checkpoint of before is untouched; try optimizer.lr={error.lr / 10:g}, "
+            "trainer.clip_grad_norm=1, trainer.warmup_steps=100, or look for nan in the data"
+        )
+    if isinstance(error, RunError):
+        # A loader process hands its error on inside a report of many lines, the cause last.
+        return RunError(str(error).strip().splitlines()[-1].removeprefix("dlrun.errors.RunError: "))
+    text = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text:
+        half = max(1, config.trainer.batch_size // 2)
+        return RunError(
+            f"out of memory with trainer.batch_size={config.trainer.batch_size}; try trainer.batch_size={half} "
+            f"trainer.accumulate={config.trainer.accumulate * 2}, or device.precision=bf16"
+        )
+    if isinstance(error, RuntimeError) and "DataLoader worker" in text:
+        return RunError(
+            f"a loader process died ({text}); go on with dlrun resume, or use device.workers=0 "
+            "(in Docker: --shm-size=1g)"
+        )
+    return error

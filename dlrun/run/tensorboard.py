@@ -1,0 +1,84 @@
+"""TensorBoard: scalars while a run goes on; pictures, graph and hparams at its end."""
+
+import contextlib
+import io
+import pathlib
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Events:
+    """One event file in the run's folder.
+
+    `purge_step` hides what an interrupted run wrote after its last checkpoint.
+    """
+
+    def __init__(self, folder: pathlib.Path, purge_step: int | None):
+        # Importing TensorBoard costs a third of a second: only a run that logs pays it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=purge_step)
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """One point for each of `values` at optimizer step `step`."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def text(self, name: str, words: str, step: int) -> None:
+        """What a model says, as it is: Markdown would eat its stars and dashes."""
+        self.writer.add_text(name, f"```\n{words}\n```", step)
+
+    def image(self, name: str, picture: torch.Tensor, step: int) -> None:
+        """A picture (C, H, W) in 0..1."""
+        self.writer.add_image(name, picture.detach().float().clamp(0, 1).cpu(), step)
+
+    def histograms(self, model: nn.Module, step: int) -> None:
+        """How the values of each parameter, and of its gradient in the last step, are spread."""
+        for name, parameter in model.named_parameters():
+            self.writer.add_histogram(f"weights/{name}", parameter, step)
+            if parameter.grad is not None:
+                self.writer.add_histogram(f"gradients/{name}", parameter.grad, step)
+
+    def flush(self) -> None:
+        """To disk, so that a kill loses nothing that a checkpoint knows of."""
+        self.writer.flush()
+
+    def picture(self, name: str, png: bytes, step: int) -> None:
+        """A PNG as it stands in plots/, without drawing it a second time."""
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+
+        image = Summary.Image(encoded_image_string=png)
+        self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+    def graph(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> str | None:
+        """The model's graph; returns the reason where a model cannot be traced."""
+        try:
+            # torch prints what it also raises.
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                # Checked, a trace runs again only to compare outputs, which imports torch's compiler (0.7 s).
+                self.writer.add_graph(torch.jit.trace(model.eval(), inputs, check_trace=False), inputs)
+        except Exception as error:
+            # Tracing runs the model's own code under rules that not every model keeps.
+            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return None
+
+    def hparams(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Ties the run's settings to its final metrics.
+
+        Written by hand because `SummaryWriter.add_hparams` opens a second event file.
+        """
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = {k: value if isinstance(value, bool | int | float | str) else str(value) for k, value in values.items()}
+        named = {f"final/{name}": value for name, value in metrics.items()}
+        for summary in hparams(plain, named):
+            self.writer._get_file_writer().add_summary(summary)
+        for name, value in named.items():
+            self.writer.add_scalar(name, value)
+
+    def close(self) -> None:
+        self.writer.close()

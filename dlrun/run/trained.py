@@ -1,0 +1,96 @@
+"""A finished run's best weights, ready to answer: what `eval`, `predict` and `show` share."""
+
+import pathlib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.config.check import Config
+from dlrun.config.spec import DataSpec, last_part
+from dlrun.data import DATA
+from dlrun.engine import device as devices
+from dlrun.engine.contracts import Batch, DataSet, Prepare, Task
+from dlrun.engine.evaluate import evaluate
+from dlrun.engine.nested import Nested
+from dlrun.errors import UserError
+from dlrun.run import assemble
+from dlrun.store import checkpoint
+from dlrun.store.run_folder import BEST
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's data, model and task; `offered` is what the data offer, `spec` what the model sees of them.
+
+    `prepare` turns raw inputs into what the model takes.
+    """
+
+    device: torch.device
+    dataset: DataSet
+    offered: DataSpec
+    spec: DataSpec
+    prepare: Prepare
+    model: nn.Module
+    task: Task
+
+    def outputs(self, raw: tuple[Tensor, ...]) -> Nested:
+        """The outputs of the model for raw inputs (N, ...), on its device."""
+        index = torch.arange(len(raw[0]))
+        inputs = self.prepare(tuple(value.to(self.device) for value in raw))
+        with torch.inference_mode():
+            return self.task.forward(self.model.eval(), Batch(inputs, (), index.to(self.device)))
+
+
+def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
+    """The run in `path`. Without `with_data`, what its data offer is taken from the weights where it can be.
+
+    **Raises:** `UserError` if the weights are damaged or the data are no longer those of the run.
+    """
+    try:
+        best = checkpoint.read(path / "checkpoints" / BEST)
+    except checkpoint.DamagedCheckpoint as error:
+        raise UserError(f"no usable weights: {error}") from error
+    device = assemble.device(config)
+    dataset = assemble.data(config)
+    then = DataSpec.from_dict(best["spec"])
+    # An image is seen in other ways, and what it was before stands only in the data set.
+    is_image = DATA.describe(config.data["name"]).attributes.get("kind") == "image"
+    offered = _as_trained(dataset.spec, then, path) if with_data or is_image else then
+    spec, prepare = assemble.view(config, offered)
+    model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
+    model.load_state_dict(best["model"])
+    task = assemble.task(config, spec)
+    task.to(device)
+    return Trained(device, dataset, offered, spec, prepare, model, task)
+
+
+def measure(config: Config, path: pathlib.Path, wanted: str | None = None) -> dict[str, float]:
+    """`part/name` metrics of the best weights in `path`, on the part `wanted` or the last one that there is."""
+    run = load(config, path, with_data=True)
+    parts = run.dataset.load()
+    part = wanted if wanted is not None else last_part(parts)
+    if part not in parts:
+        raise UserError(f"eval: no part {part!r}; data={config.data['name']} has {', '.join(parts)}")
+    loaders = assemble.loaders(config, parts, run.prepare, run.device)
+    autocast = devices.autocast(config.device.precision, run.device)
+    result = evaluate(run.model, run.task, loaders[part], run.task.metrics(), autocast)
+    assert result is not None, "nothing asks this evaluation to stop"
+    found = result.metrics | run.task.examine(run.model)
+    return {f"{part}/{name}": value for name, value in found.items()}
+
+
+def _as_trained(now: DataSpec, then: DataSpec, path: pathlib.Path) -> DataSpec:
+    """What the data offer now, with the statistics that the weights were trained with.
+
+    **Raises:** `UserError` if its classes, features or characters are no longer those of the run.
+    """
+    is_same_kind = now.kind == then.kind
+    names = ("class_names", "out_features") + (("feature_names", "vocabulary") if is_same_kind else ())
+    for key in names:
+        if getattr(then, key) != getattr(now, key):
+            raise UserError(
+                f"{path}: was trained with {key} {getattr(then, key)}, the data now have {getattr(now, key)}"
+            )
+    statistics = {key: getattr(then, key) for key in ("mean", "std") if is_same_kind}
+    return replace(now, **statistics, target_mean=then.target_mean, target_std=then.target_std)

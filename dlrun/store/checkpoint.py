@@ -1,0 +1,155 @@
+"""Trees of numbers and tensors as one safetensors file that is either whole or not there.
+
+Tensors are stored as such, everything else as JSON in the file's metadata together with a
+digest over both, so that a flipped bit anywhere is found. No pickle: a file from a stranger
+is safe to open.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dlrun.errors import RunError
+
+
+class DamagedCheckpoint(Exception):
+    """The file cannot be read, or its content does not match its digest."""
+
+
+def write(path: pathlib.Path, tree: Any, previous: pathlib.Path | None = None) -> None:
+    """Writes `tree` to `path`: temporary file, flush, verify, rename, flush the folder.
+
+    What stood at `path` is kept as `previous` if that is given. A failed write is tried three
+    times in all.
+
+    **Raises:** `RunError` naming the path and the free space; the old file is still there.
+    """
+    content = encode(tree)
+    temporary, reason = path.with_name(path.name + ".tmp"), None
+    for attempt in range(3):
+        try:
+            _write_verified(temporary, content)
+            if previous is not None and path.exists():
+                os.replace(path, previous)
+            os.replace(temporary, path)
+            _flush_folder(path.parent)
+            return
+        except (OSError, DamagedCheckpoint) as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            reason = error
+            if attempt < 2:
+                time.sleep(0.2 * 4**attempt)
+    raise RunError(f"{path}: cannot be written ({reason}); {_free_space(path.parent)} the earlier file is intact")
+
+
+def read(path: pathlib.Path) -> Any:
+    """The tree in `path`. **Raises:** `DamagedCheckpoint`, also if there is no such file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            # Copied, because a view of the file's bytes may lie anywhere in memory, and where a vector lies decides in
+            # which order a processor adds it up.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, UnicodeDecodeError, ValueError) as error:
+        raise DamagedCheckpoint(f"{path}: {error}") from error
+    text = metadata.get("tree", "")
+    if metadata.get("digest") != _digest(tensors, text):
+        raise DamagedCheckpoint(f"{path}: the content does not match its checksum")
+    return _unpack(json.loads(text), tensors)
+
+
+def read_newest(path: pathlib.Path, previous: pathlib.Path) -> tuple[Any, str | None]:
+    """The tree in `path`, or in `previous` with a warning that names both.
+
+    **Raises:** `DamagedCheckpoint` if neither can be read.
+    """
+    try:
+        return read(path), None
+    except DamagedCheckpoint as error:
+        try:
+            tree = read(previous)
+        except DamagedCheckpoint as worse:
+            raise DamagedCheckpoint(f"{error}; {worse}") from None
+        return tree, f"{error}; going on from {previous}"
+
+
+def encode(tree: Any) -> bytes:
+    """The bytes of a checkpoint file."""
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_pack(tree, tensors))
+    return save(tensors, {"tree": text, "digest": _digest(tensors, text)})
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """JSON of `value`; tensors go to `tensors` and leave their key."""
+    if isinstance(value, Tensor):
+        name = f"t{len(tensors):05d}"
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        # A fused optimizer walks weight and state side by side: both must keep one layout.
+        is_channels_last = value.ndim == 4 and not value.is_contiguous()
+        return {"tensor": name, "channels_last": is_channels_last}
+    if isinstance(value, dict):
+        return {"items": [[_pack(k, tensors), _pack(v, tensors)] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_pack(item, tensors) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint holds numbers, texts, containers and tensors, not {type(value).__name__}")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        tensor = tensors[value["tensor"]]
+        return tensor.to(memory_format=torch.channels_last) if value["channels_last"] else tensor
+    if "tuple" in value:
+        return tuple(_unpack(item, tensors) for item in value["tuple"])
+    return {_unpack(k, tensors): _unpack(v, tensors) for k, v in value["items"]}
+
+
+def _write_verified(path: pathlib.Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    read(path)
+
+
+def _flush_folder(folder: pathlib.Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_space(folder: pathlib.Path) -> str:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return ""
+    return f"{status.f_bavail * status.f_frsize / 2**20:.0f} MiB are free;"

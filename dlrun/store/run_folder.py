@@ -1,0 +1,125 @@
+"""A run's folder while the run owns it: status, tables, and checkpoints that survive a kill."""
+
+import csv
+import datetime
+import os
+import pathlib
+import socket
+from typing import Any
+
+from torch import Tensor
+
+from dlrun.errors import UserError
+from dlrun.store import checkpoint
+from dlrun.store.files import to_yaml, write_json, write_text
+
+LAST, PREVIOUS, BEST = "last.safetensors", "last.previous.safetensors", "best.safetensors"
+
+
+class RunFolder:
+    """Writes everything of a run but its events and pictures (DESIGN, "What a run leaves")."""
+
+    def __init__(self, path: pathlib.Path, watch: tuple[str, str]):
+        """`watch` is the metric, `part/name`, that chooses the best epoch, and its direction: max or min."""
+        self.path, self.watch = path, watch
+        self.started = _now()
+        self.best_extras: dict[str, Any] = {}
+        (path / "checkpoints").mkdir(exist_ok=True)
+
+    def write_status(self, state: str, error: str | None = None) -> None:
+        """`running`, `done`, `failed`, `interrupted` or `pruned`, with who, when and why."""
+        write_json(
+            self.path / "status.json",
+            {
+                "state": state,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "started": self.started,
+                "finished": None if state == "running" else _now(),
+                "error": error,
+                "watch": self.watch[0],
+                "mode": self.watch[1],
+            },
+        )
+
+    def write_config(self, config: dict[str, Any], words: list[str], spec: dict[str, Any]) -> None:
+        """The resolved config, the words of the command, and the data's offer.
+
+        The config comes last: a folder that has one can be resumed.
+        """
+        write_json(self.path / "overrides.json", words)
+        write_json(self.path / "spec.json", spec)
+        write_text(self.path / "config.yaml", to_yaml(config))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """The run in one record."""
+        write_json(self.path / "summary.json", summary)
+
+    def write_metrics(self, history: list[dict[str, float]]) -> None:
+        """metrics.csv anew, one row an epoch; a column that a row lacks stays empty."""
+        self._write_table("metrics.csv", history)
+
+    def write_sample(self, epoch: int, picture: Tensor) -> None:
+        """samples/N.png: what a model shows after an epoch, a picture (C, H, W) in 0..1."""
+        from PIL import Image
+
+        (self.path / "samples").mkdir(exist_ok=True)
+        pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+        image.save(self.path / "samples" / f"{epoch:05d}.png")
+
+    def write_predictions(self, columns: dict[str, list[Any]]) -> None:
+        """predictions.csv: one row an example of the final part, in its order."""
+        rows = zip(*columns.values(), strict=True)
+        self._write_table("predictions.csv", [dict(zip(columns, row, strict=True)) for row in rows])
+
+    def _write_table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        temporary = self.path / f"{name}.tmp"
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, self.path / name)
+
+    def append_metrics(self, history: list[dict[str, float]]) -> None:
+        """Adds the last row of `history`; writes the file anew if that brings a new column."""
+        known = list(dict.fromkeys(name for row in history[:-1] for name in row))
+        if not set(history[-1]) <= set(known) or not (self.path / "metrics.csv").exists():
+            self.write_metrics(history)
+            return
+        with open(self.path / "metrics.csv", "a", newline="") as file:
+            csv.DictWriter(file, known, lineterminator="\n").writerow(history[-1])
+
+    def last(self, state: Any) -> None:
+        """The whole state; the one before is kept for the case that this file gets damaged."""
+        folder = self.path / "checkpoints"
+        checkpoint.write(folder / LAST, state.to_tree(), previous=folder / PREVIOUS)
+
+    def best(self, state: Any) -> None:
+        """The evaluated weights and what is needed to use them elsewhere."""
+        tree = {"model": dict(state.eval_model.state_dict()), "epoch": state.best_epoch, **self.best_extras}
+        checkpoint.write(self.path / "checkpoints" / BEST, tree)
+
+    def read_last(self) -> tuple[Any, str | None]:
+        """The newest whole state and a warning if it is not the newest file; None if there is none yet.
+
+        **Raises:** `UserError` if there are checkpoints and all are damaged.
+        """
+        newest, previous = (self.path / "checkpoints" / name for name in (LAST, PREVIOUS))
+        if not newest.exists() and not previous.exists():
+            return None, None
+        try:
+            return checkpoint.read_newest(newest, previous)
+        except checkpoint.DamagedCheckpoint as error:
+            raise UserError(
+                f"no usable checkpoint: {error}; start anew with the command in summary.json or config.yaml"
+            ) from error
+
+    def read_best(self) -> Any:
+        """What `best` wrote. **Raises:** `DamagedCheckpoint`."""
+        return checkpoint.read(self.path / "checkpoints" / BEST)
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

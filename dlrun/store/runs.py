@@ -1,0 +1,105 @@
+"""Runs on disk: open one, list many. Reads text only, so neither torch nor pandas is imported."""
+
+import csv
+import fcntl
+import json
+import os
+import pathlib
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from dlrun.config import yaml_file
+from dlrun.config.spec import last_part
+from dlrun.errors import UserError
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run's folder as it was left. `summary` is empty until the run is done."""
+
+    path: pathlib.Path
+    config: dict[str, Any]
+    words: list[str]
+    status: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def state(self) -> str:
+        """What the run last wrote, or `killed` if it wrote `running` and nobody holds its folder."""
+        written = self.status.get("state", "unknown")
+        is_here = self.status.get("host") == socket.gethostname()
+        return "killed" if written == "running" and is_here and not _is_locked(self.path / ".lock") else written
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final metrics, `part/name`."""
+        return self.summary.get("metrics", {})
+
+    @property
+    def watch(self) -> tuple[str, str]:
+        """(The metric that the run watches, `part/name`, its direction: max or min)."""
+        # An older dlrun said it at the end only.
+        told = self.status if "watch" in self.status else self.summary
+        return told.get("watch") or "val/loss", told.get("mode") or "min"
+
+    @property
+    def value(self) -> float | None:
+        """The watched metric of the best weights; where an older dlrun watched what it had not, the final one."""
+        name = self.watch[0]
+        last = f"{last_part([part.partition('/')[0] for part in self.metrics] or ['train'])}/{name.partition('/')[2]}"
+        return self.metrics.get(name, self.metrics.get(last))
+
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch; a value that was not measured is left out. **Raises:** `UserError` if damaged."""
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return []
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def open_run(folder: str | pathlib.Path) -> StoredRun:
+    """The run in `folder`. **Raises:** `UserError` if there is none or a file of it cannot be read."""
+    path = pathlib.Path(folder)
+    if not (path / "config.yaml").exists():
+        below = sorted(run_folders(path))[-3:]
+        hint = f"; runs in it: {', '.join(map(str, below))}" if below else "; see dlrun list runs"
+        raise UserError(f"{path}: is not the folder of a run{hint}")
+    # Written by a run, so plain YAML: ten times faster than OmegaConf where there are hundreds of runs.
+    config = yaml_file.read(path / "config.yaml")
+    words = _read_json(path / "overrides.json", [])
+    return StoredRun(path, config, words, _read_json(path / "status.json", {}), _read_json(path / "summary.json", {}))
+
+
+def run_folders(base: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of runs at `base` and below, also of those that have only just begun to write."""
+    return [
+        pathlib.Path(path) for path, _, files in os.walk(base) if "status.json" in files or "overrides.json" in files
+    ]
+
+
+def _is_locked(path: pathlib.Path) -> bool:
+    if not path.exists():
+        return False
+    with open(path) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _read_json(path: pathlib.Path, otherwise: Any) -> Any:
+    if not path.exists():
+        return otherwise
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(value, type(otherwise)):
+        raise UserError(f"{path}: holds a {type(value).__name__}, not a {type(otherwise).__name__}")
+    return value

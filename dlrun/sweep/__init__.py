@@ -1,0 +1,1 @@
+"""Many runs: a grid or a search, one process a job."""

@@ -1,0 +1,98 @@
+"""A grid: every combination of the listed values, in the order of the list."""
+
+import json
+import pathlib
+import shlex
+import sys
+from typing import Any
+
+from dlrun.config import check, compose
+from dlrun.config.check import Config
+from dlrun.errors import UserError
+from dlrun.report import report
+from dlrun.store import locks, sweep_record
+from dlrun.store.sweep_record import Job, Plan
+from dlrun.sweep import jobs
+from dlrun.sweep.driver import Driver
+
+
+def start(overrides: list[str], config_dirs: list[str], plan: Plan) -> int:
+    """Plans all jobs, checks every config, then runs them. Returns the exit code.
+
+    **Raises:** `UserError` before anything is written if a job's config is wrong.
+    """
+    axes = [override.key_or_group for override in compose.parse(overrides) if override.is_sweep_override()]
+    for number, words_of_job in enumerate(compose.expand(overrides, config_dirs)):
+        values = dict(word.lstrip("+").split("=", 1) for word in words_of_job if "=" in word)
+        plan.jobs.append(Job(number, words_of_job, {axis: values[axis] for axis in axes}))
+    configs = _configs(plan)
+    return _run(jobs.make_home(configs[0]), plan, configs)
+
+
+def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> int:
+    """Runs what is missing. Returns the exit code. **Raises:** `UserError` for any override."""
+    if overrides:
+        raise UserError(f"resume: a sweep goes on as it was planned; leave out {' '.join(overrides)}")
+    for job in plan.jobs:
+        # The run's own status is the truth; the sweep may have been killed before it heard of it.
+        job.state = "done" if _status(home, job).get("state") == "done" else "waiting"
+        job.reason = None
+    return _run(home, plan, _configs(plan))
+
+
+def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> int:
+    """Runs what is waiting and prints the report. Returns 0, 1 if a job failed, or 128 + signal."""
+    options = configs[0].sweep
+    with locks.owned(home):
+        # Before anything else: a folder without a record can be neither resumed nor used again.
+        sweep_record.write(home, plan)
+        stopped = Driver(home, _Grid(home, plan, configs), options.jobs, options.timeout_minutes).drive()
+    if stopped is not None:
+        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home))}", file=sys.stderr)
+        return 128 + stopped
+    if any(job.state == "done" for job in plan.jobs):
+        report.report([str(home)])
+    failed = jobs.say_failed(home, plan.jobs)
+    print(f"folder  {home}")
+    if failed:
+        print(f"again   dlrun resume {shlex.quote(str(home))}")
+    return 1 if failed else 0
+
+
+class _Grid:
+    """The planned jobs, one after the other."""
+
+    judge = None
+
+    def __init__(self, home: pathlib.Path, plan: Plan, configs: list[Config]):
+        self.home, self.plan, self.configs = home, plan, configs
+        self.jobs = plan.jobs
+
+    def take(self) -> tuple[Job, Config, list[str]] | None:
+        job = next((job for job in self.jobs if job.state == "waiting"), None)
+        if job is None:
+            return None
+        return job, self.configs[job.number], [f"--config-dir={d}" for d in self.plan.config_dirs] + job.overrides
+
+    def record(self, job: Job) -> None:
+        sweep_record.write(self.home, self.plan)
+
+
+def _configs(plan: Plan) -> list[Config]:
+    """The checked config of every job. **Raises:** `UserError` that names the jobs that are wrong."""
+    configs, problems = [], []
+    composer = compose.Composer(plan.config_dirs)
+    for job in plan.jobs:
+        try:
+            configs.append(check.parse(composer.tree(job.overrides)))
+        except UserError as error:
+            problems += [f"job {job.number} ({' '.join(job.overrides)}): {line}" for line in str(error).splitlines()]
+    if problems:
+        rest = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        raise UserError(problems[0] + rest)
+    return configs
+
+
+def _status(home: pathlib.Path, job: Job) -> dict[str, Any]:
+    path = home / str(job.number) / "status.json"
+    return json.loads(path.read_text()) if path.exists() else {}

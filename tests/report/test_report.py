@@ -1,0 +1,306 @@
+"""`dlrun report`: tables best first, three files, failed and unfinished runs named."""
+
+import csv
+import math
+import os
+import statistics
+import subprocess
+import sys
+
+import pytest
+from stored_runs import write_run, write_sweep
+
+from dlrun.cli import main
+from dlrun.report import report
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Two models with two seeds each, one job that failed and one that has not begun."""
+    home = tmp_path / "multirun/s"
+    values = {("mlp", 0): 0.6, ("mlp", 1): 0.7, ("cnn", 0): 0.95, ("cnn", 1): 0.85}
+    for number, ((model, seed), value) in enumerate(values.items()):
+        write_run(home / str(number), f"model={model}", f"seed={seed}", values=(0.1, value))
+    write_run(home / "4", "model=mlp", "seed=2", state="failed", values=(0.2,), error="the loss is not finite")
+    reason = "the process was ended by SIGKILL"
+    jobs = [{"changed": {"model": model, "seed": str(seed)}, "state": "done"} for model, seed in values]
+    jobs += [{"state": "failed", "reason": "the loss is not finite"}]
+    jobs += [{"changed": {"model": "cnn", "seed": "2"}, "state": "failed", "reason": reason}]
+    write_sweep(home, *jobs)
+    return home
+
+
+def table(text, title):
+    """The rows below the title that starts so, as lists of words."""
+    lines = text.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith(title))
+    rows = []
+    for line in lines[start + 1 :]:
+        if not line or line.startswith(("best ", "files ")) or (rows and line.startswith("run ")):
+            break
+        rows.append(line.split())
+    return rows
+
+
+def read_csv(folder):
+    with open(folder / "report.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_sweep(sweep, capsys):
+    assert main.main(["report", "multirun/s"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("6 runs (4 done, 2 failed), highest val/accuracy first\n")
+    head, *rows = table(out, "6 runs")
+    assert " ".join(head) == "run model seed val/accuracy test/accuracy best epoch epochs seconds state"
+    assert [line[0] for line in rows] == ["2", "3", "1", "0", "4", "5"]
+    assert rows[0] == ["2", "cnn", "0", "0.9500", "0.4750", "2", "2", "2.2", "done"]
+    assert rows[4] == ["4", "mlp", "2", "0.2000", "1", "90.0", "failed"]
+    assert "\nrun 4 failed: the loss is not finite\nrun 5 failed: the process was ended by SIGKILL\n" in out
+    head, *groups = table(out, "over seeds")
+    assert head == ["model", "val/accuracy", "test/accuracy", "n"]
+    assert " ".join(groups[0]) == f"cnn 0.9000 ± {statistics.stdev([0.95, 0.85]):.4f} 0.4500 ± 0.0354 2"
+    assert " ".join(groups[1]) == f"mlp 0.6500 ± {statistics.stdev([0.6, 0.7]):.4f} 0.3250 ± 0.0354 2 of 3"
+    assert "best    multirun/s/2  val/accuracy 0.9500" in out
+    assert out.endswith("files   multirun/s: report.csv, report.md, report.html, report.png\n")
+
+
+def test_the_files_of_a_report(sweep):
+    report.report(["multirun/s"])
+    rows = read_csv(sweep)
+    assert [row["path"] for row in rows] == [f"multirun/s/{number}" for number in (2, 3, 1, 0, 4, 5)]
+    assert (rows[0]["model"], rows[0]["seed"], rows[0]["val/accuracy"]) == ("cnn", "0", "0.95")
+    assert (rows[0]["best_epoch"], rows[0]["epochs"], rows[0]["seconds"]) == ("2", "2", "2.25")
+    assert (rows[5]["state"], rows[5]["reason"]) == ("failed", "the process was ended by SIGKILL")
+    assert rows[5]["val/accuracy"] == ""
+    text = (sweep / "report.md").read_text()
+    assert "| 2 | cnn | 0 | 0.9500 | 0.4750 | 2 | 2 | 2.2 | done |" in text
+    assert "| cnn | 0.9000 ± 0.0707 | 0.4500 ± 0.0354 | 2 |" in text
+    assert "- run 4 failed: the loss is not finite\n- run 5 failed: the process" in text
+    assert "![val/accuracy](report.png)" in text
+    assert (sweep / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_numbers_in_the_csv_are_exact(tmp_path):
+    write_run(tmp_path / "a/run", values=(1 / 3,))
+    report.report(["a"])
+    assert float(read_csv(tmp_path / "a")[0]["val/accuracy"]) == 1 / 3
+
+
+def test_lowest_first_for_a_metric_that_is_minimised(tmp_path, capsys):
+    for name, value in (("high", 3.0), ("low", 0.5), ("lost", math.nan)):
+        write_run(
+            tmp_path / "runs" / name, f"optimizer.lr=0.{len(name)}", values=(9.0, value), metric="rmse", mode="min"
+        )
+    assert main.main(["report", "runs"]) == 0
+    out = capsys.readouterr().out
+    assert "lowest val/rmse first" in out
+    assert [line[0] for line in table(out, "3 runs")[1:3]] == ["low", "high"]
+
+
+def test_another_metric_to_sort_by(tmp_path, sweep, capsys):
+    assert main.main(["report", "multirun/s", "--metric", "train/loss", "--output", "new/place"]) == 0
+    out = capsys.readouterr().out
+    assert "lowest train/loss first" in out
+    assert out.endswith("files   new/place: report.csv, report.md, report.html, report.png\n")
+    assert len(read_csv(tmp_path / "new/place")) == 6
+    assert not (sweep / "report.csv").exists()
+
+
+def test_curves_of_val_stand_in_for_a_metric_that_no_epoch_measured(sweep, capsys):
+    assert main.main(["report", "multirun/s", "--metric", "test/accuracy"]) == 0
+    assert "picture val/accuracy, since test/accuracy was measured at the end only" in capsys.readouterr().out
+
+
+def test_a_metric_that_no_run_has(sweep, capsys):
+    assert main.main(["report", "multirun/s", "--metric", "val/acuracy"]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert "did you mean val/accuracy?" in err
+
+
+def test_single_runs_are_written_about_where_they_lie(tmp_path, capsys):
+    first = write_run(tmp_path / "outputs/mlp-synthetic/one")
+    second = write_run(tmp_path / "outputs/cnn-synthetic/two", "model=cnn")
+    assert main.main(["report", str(first), "outputs/cnn-synthetic/two"]) == 0
+    out = capsys.readouterr().out
+    assert "files   outputs: " in out
+    assert "over seeds" not in out
+    assert {line[0] for line in table(out, "2 runs")[1:]} == {"mlp-synthetic/one", "cnn-synthetic/two"}
+    assert main.main(["report", str(second)]) == 0
+    assert (tmp_path / "outputs/cnn-synthetic/report.md").exists()
+    assert not (second / "report.md").exists()
+
+
+def test_runs_that_are_not_done_have_their_latest_metrics(tmp_path, capsys):
+    write_run(tmp_path / "runs/a", state="running", values=(0.1, 0.4))
+    write_run(tmp_path / "runs/b", "seed=1", state="interrupted", values=(0.3,))
+    write_run(tmp_path / "runs/c", "seed=2", state="running", values=())
+    assert main.main(["report", "runs"]) == 0
+    out = capsys.readouterr().out
+    assert [line[:3] for line in table(out, "3 runs")[1:3]] == [["a", "0", "0.4000"], ["b", "1", "0.3000"]]
+    assert out.startswith("3 runs (2 killed, 1 interrupted)")
+    assert table(out, "over seeds")[1] == ["0", "of", "3"]
+    assert (tmp_path / "runs/report.png").exists()
+
+
+def test_an_unreadable_run_is_a_row(tmp_path, capsys):
+    write_run(tmp_path / "runs/a")
+    write_run(tmp_path / "runs/b")
+    (tmp_path / "runs/b/config.yaml").write_text("a: [1")
+    assert main.main(["report", "runs"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("2 runs (1 done, 1 unreadable)")
+    assert "run b unreadable: runs/b/config.yaml: line" in out
+
+
+def test_without_any_value_there_is_a_table_and_no_picture(tmp_path, capsys):
+    write_run(tmp_path / "runs/a", state="failed", values=(), error="no\nluck")
+    (tmp_path / "runs/report.png").write_bytes(b"of an older report")
+    assert main.main(["report", "runs"]) == 0
+    out, err = capsys.readouterr()
+    assert "failed: no luck" in out
+    assert "no picture" in out
+    assert "no run has a value of val/accuracy yet" in err
+    assert not (tmp_path / "runs/report.png").exists()
+
+
+def test_without_a_val_part_the_test_part_decides(tmp_path, capsys):
+    for name, value in (("a", 0.2), ("b", 0.8)):
+        folder = write_run(tmp_path / "runs" / name, values=(value,))
+        summary = (folder / "summary.json").read_text()
+        (folder / "summary.json").write_text(summary.replace('"val/accuracy": 0', '"other/accuracy": 0'))
+    assert main.main(["report", "runs"]) == 0
+    out = capsys.readouterr().out
+    assert "highest test/accuracy first" in out
+    assert [line[0] for line in table(out, "2 runs")[1:]] == ["b", "a"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The curves that were drawn, by label."""
+    from dlrun.plots import curves
+
+    seen = {}
+    draw = curves.overlaid_curves
+    monkeypatch.setattr(curves, "overlaid_curves", lambda found, *rest: seen.update(found) or draw(found, *rest))
+    return seen
+
+
+def test_a_curve_is_named_by_what_changed_and_has_a_band_over_seeds(sweep, drawn):
+    report.report(["multirun/s"])
+    assert list(drawn) == ["model=cnn (mean of 2)", "model=mlp (mean of 2)"]
+    cnn = drawn["model=cnn (mean of 2)"]
+    assert cnn["epochs"] == [1, 2]
+    assert cnn["mean"] == pytest.approx([0.1, 0.9])
+    assert cnn["std"] == pytest.approx([0, statistics.stdev([0.95, 0.85])])
+
+
+def test_a_single_curve_has_the_name_of_its_run(tmp_path, drawn):
+    write_run(tmp_path / "runs/a")
+    report.report(["runs"])
+    assert list(drawn) == ["run a"]
+    assert drawn["run a"]["std"] is None
+
+
+def test_of_many_curves_the_best_are_drawn_and_it_says_so(tmp_path, capsys, monkeypatch, drawn):
+    monkeypatch.setattr(report, "MOST_CURVES", 3)
+    for number in range(5):
+        write_run(tmp_path / f"runs/{number}", f"optimizer.lr={number + 1}", values=(number / 10,))
+    assert main.main(["report", "runs"]) == 0
+    assert "picture the best 3 of 5 curves" in capsys.readouterr().out
+    assert list(drawn) == ["optimizer.lr=5.0", "optimizer.lr=4.0", "optimizer.lr=3.0"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "FOLDER"),
+        (["nope"], "no folder nope"),
+        (["empty"], "no runs in empty"),
+        (["empty", "--metrik", "x"], "--metrik"),
+        (["empty", "--metric"], "--metric"),
+    ],
+)
+def test_wrong_use_is_one_line(tmp_path, capsys, words, says):
+    (tmp_path / "empty").mkdir()
+    assert main.main(["report", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("dlrun: error: report: ")
+    assert says in err
+
+
+def test_a_place_that_cannot_be_written(tmp_path, sweep, capsys):
+    (tmp_path / "file").touch()
+    assert main.main(["report", "multirun/s", "--output", "file/below"]) == 2
+    assert "cannot write to file/below" in capsys.readouterr().err
+
+
+def test_a_damaged_sweep_json(sweep, capsys):
+    (sweep / "sweep.json").write_text("{")
+    assert main.main(["report", "multirun/s"]) == 2
+    assert "multirun/s/sweep.json: cannot be read" in capsys.readouterr().err
+
+
+def test_torch_is_not_imported(sweep, tmp_path):
+    code = (
+        "import sys; from dlrun.cli.main import main\n"
+        "assert main(['report', 'multirun/s']) == 0\n"
+        "assert not {'torch', 'pandas', 'sklearn', 'torchvision'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, env=os.environ)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "axes"),
+    [
+        ([("optimizer.lr=0.1",), ("optimizer.lr=0.01",), ("optimizer.lr=0.001",)], ("optimizer.lr", "val/accuracy")),
+        ([(f"optimizer.lr={lr}", f"trainer.batch_size={b}") for lr in (0.1, 0.2) for b in (8, 16)], None),
+        ([("optimizer.lr=1", "trainer.epochs=1"), ("optimizer=sgd", "seed=1"), ("trainer.batch_size=9",)], None),
+        ([("optimizer=sgd",), ("optimizer=adam",)], "none"),
+    ],
+    ids=["one key", "two keys", "three keys", "too few"],
+)  # fmt: skip
+def test_the_picture_follows_from_the_number_of_keys(tmp_path, sweep, axes):
+    for number, words in enumerate(sweep):
+        write_run(tmp_path / f"runs/{number}", *words, values=(0.1 + number / 10,))
+    assert main.main(["report", str(tmp_path / "runs")]) == 0
+    assert (tmp_path / "runs/report_keys.png").exists() == (axes != "none")
+    page = (tmp_path / "runs/report.html").read_text()
+    assert page.count("<table>") == 2
+    assert page.count("data:image/png;base64,") == (1 if axes == "none" else 2)
+    assert "http" not in page
+
+
+def test_the_first_epoch_that_is_as_good_as_asked(tmp_path, capsys):
+    curves = {
+        ("mlp", 0): (0.2, 0.5, 0.9, 0.8),
+        ("mlp", 1): (0.2, 0.3, 0.4, 0.95),
+        ("cnn", 0): (0.9, 0.91),
+        ("cnn", 1): (0.1, 0.2),
+    }
+    for number, ((model, seed), values) in enumerate(curves.items()):
+        write_run(tmp_path / f"s/{number}", f"model={model}", f"seed={seed}", values=values)
+    assert main.main(["report", "s", "--reach", "0.9"]) == 0
+    rows = read_csv(tmp_path / "s")
+    column = "epochs to val/accuracy >= 0.9"
+    assert {(row["model"], row["seed"]): row[column] for row in rows} == {
+        ("mlp", "0"): "3", ("mlp", "1"): "4", ("cnn", "0"): "1", ("cnn", "1"): "",
+    }  # fmt: skip
+    _, *groups = table(capsys.readouterr().out, "over seeds")
+    assert " ".join(groups[0]).endswith("3.5000 ± 0.7071 2")
+    assert " ".join(groups[1]).endswith("(1 of 2) 2")
+
+
+def test_a_loss_is_reached_from_above_and_one_that_was_never_measured_is_refused(tmp_path, capsys):
+    write_run(tmp_path / "s/0", values=(3.0, 2.0, 1.0), metric="loss", mode="min")
+    assert main.main(["report", "s", "--reach", "2"]) == 0
+    assert read_csv(tmp_path / "s")[0]["epochs to val/loss <= 2"] == "2"
+    assert main.main(["report", "s", "--reach", "2", "--metric", "test/nothing"]) == 2

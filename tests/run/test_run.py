@@ -1,0 +1,312 @@
+"""A run and what it leaves: every file, the numbers in them, and how a run ends that cannot go on."""
+
+import contextlib
+import csv
+import io
+import json
+import math
+import shlex
+
+import pytest
+import torch
+from plugged_in import plugged_in
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from dlrun.cli import main
+from dlrun.config.check import parse
+from dlrun.config.spec import DataSpec
+from dlrun.run.trained import measure as evaluate_run
+from dlrun.store import checkpoint, runs
+
+WORDS = [
+    "model=cnn",
+    "model.channels=[2,3]",
+    "data=synthetic",
+    "data.image_size=16",
+    "data.num_train=70",
+    "data.num_val=30",
+    "data.num_test=20",
+    "optimizer.lr=0.01",
+    "trainer.epochs=3",
+    "trainer.batch_size=16",
+    "trainer.log_every=2",
+    "logger.histograms=true",
+    "seed=4",
+]
+TABLE = ["model=mine", "data=table", "logger=none", "trainer.batch_size=8"]
+
+
+def call(words, folder, monkeypatch):
+    """(exit code, what was printed) of `dlrun WORDS` in `folder`."""
+    monkeypatch.chdir(folder)
+    heard = io.StringIO()
+    with contextlib.redirect_stdout(heard):
+        return main.main(list(words)), heard.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """(folder, printed text) of one run with everything that a run can leave."""
+    home = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        code, printed = call(WORDS, home, patch)
+    assert code == 0
+    (folder,) = home.glob("outputs/cnn-synthetic/*")
+    return folder, printed
+
+
+def load(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+# ---- the folder
+
+
+def test_every_file_is_there_and_no_other(whole):
+    folder, _ = whole
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    (events,) = (file for file in files if file.startswith("events.out.tfevents"))
+    assert files - {events, ".lock"} == {
+        "config.yaml", "overrides.json", "spec.json", "metrics.csv", "status.json", "summary.json", "predictions.csv",
+        "checkpoints/last.safetensors", "checkpoints/last.previous.safetensors", "checkpoints/best.safetensors",
+        "plots/learning_curves.png", "plots/confusion_matrix.png", "plots/per_class_accuracy.png",
+        "plots/predictions.png",
+    }  # fmt: skip
+
+
+def test_the_config_is_the_one_that_was_trained_and_can_be_read_again(whole):
+    folder, _ = whole
+    stored = runs.open_run(folder)
+    checked = parse(stored.config)
+    assert checked.to_dict() == parse(runs.open_run(folder).config).to_dict()
+    assert (checked.seed, checked.optimizer["lr"], checked.model["channels"]) == (4, 0.01, (2, 3))
+    assert stored.words == WORDS
+    spec = DataSpec.from_dict(load(folder, "spec.json"))
+    assert (spec.in_channels, spec.image_size, spec.out_features) == (1, (16, 16), 10)
+
+
+def test_metrics_csv_has_a_row_an_epoch_and_holds_only_what_the_seed_gives(whole):
+    folder, _ = whole
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "step", "lr", "train/loss", "train/accuracy", "val/loss", "val/accuracy"]
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "5"), ("2", "10"), ("3", "15")]
+    assert all(0 <= float(row[f"{part}/accuracy"]) <= 1 for row in rows for part in ("train", "val"))
+    assert all(float(row[f"{part}/loss"]) > 0 for row in rows for part in ("train", "val"))
+
+
+def test_predictions_csv_has_a_row_an_example_of_the_test_part(whole):
+    folder, _ = whole
+    with open(folder / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(20))
+    share = sum(row["true"] == row["predicted"] for row in rows) / 20
+    assert share == pytest.approx(load(folder, "summary.json")["metrics"]["test/accuracy"])
+    assert all(0.1 <= float(row["probability"]) <= 1 for row in rows)
+
+
+def test_status_says_done(whole):
+    status = load(whole[0], "status.json")
+    assert (status["state"], status["error"]) == ("done", None)
+    assert status["started"] <= status["finished"]
+
+
+def test_the_summary_is_the_run_in_one_record(whole):
+    folder, _ = whole
+    summary = load(folder, "summary.json")
+    known = {
+        "model": "cnn", "data": "synthetic", "epochs": 3, "steps": 15, "device": "cpu", "precision": "fp32", "seed": 4,
+        "threads": torch.get_num_threads(), "outcome": "done",
+        "command": shlex.join(["dlrun", *WORDS]),
+        "parameters": (25 * 2 + 2) + (25 * 2 * 3 + 3) + (3 * 10 + 10),
+    }  # fmt: skip
+    assert known.items() <= summary.items()
+    assert {"torch", "torchvision", "numpy", "python", "dlrun", "hydra-core"} <= set(summary["versions"])
+    assert summary["seconds"] > 0
+    assert summary["examples_per_second"] > 0
+    rows = runs.open_run(folder).history()
+    best = next(row for row in rows if row["epoch"] == summary["best_epoch"])
+    assert best["val/accuracy"] == max(row.get("val/accuracy", -1) for row in rows)
+    assert summary["metrics"]["val/accuracy"] == best["val/accuracy"]
+    assert {f"test/{name}" for name in ("loss", "accuracy", "f1_macro", "precision_macro", "recall_macro")} <= set(
+        summary["metrics"]
+    )
+
+
+def test_the_checkpoints_hold_the_state_and_the_weights(whole):
+    folder, _ = whole
+    last = checkpoint.read(folder / "checkpoints/last.safetensors")
+    assert (last["counters"]["epoch"], last["counters"]["step"]) == (3, 15)
+    assert checkpoint.read(folder / "checkpoints/last.previous.safetensors")["counters"]["epoch"] == 2
+    best = checkpoint.read(folder / "checkpoints/best.safetensors")
+    assert best["epoch"] == load(folder, "summary.json")["best_epoch"]
+    assert best["spec"] == DataSpec.from_dict(load(folder, "spec.json")).to_dict()
+    assert best["config"]["model"]["name"] == "cnn"
+    assert {name: tuple(value.shape) for name, value in best["model"].items()}.keys() == last["parts"]["model"].keys()
+
+
+def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
+    folder, _ = whole
+    events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "histograms": 0}).Reload()
+    tags = events.Tags()
+    rows = runs.open_run(folder).history()
+    for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr"):
+        points = events.Scalars(name)
+        assert [point.step for point in points] == [5, 10, 15]
+        assert [point.value for point in points] == pytest.approx([row[name] for row in rows])
+    for name in ("step/loss", "step/lr", "step/gradient_norm"):
+        assert [point.step for point in events.Scalars(name)] == [2, 4, 6, 8, 10, 12, 14]
+        assert all(math.isfinite(point.value) and point.value > 0 for point in events.Scalars(name))
+    assert all(point.value > 0 for point in events.Scalars("examples_per_second"))
+    assert set(tags["images"]) == {path.stem for path in (folder / "plots").iterdir()}
+    assert [point.step for point in events.Histograms("weights/convs.0.weight")] == [5, 10, 15]
+    gradients = events.Histograms("gradients/fc.bias")
+    assert [point.histogram_value.num for point in gradients] == [10, 10, 10]
+    assert all(point.histogram_value.min < 0 < point.histogram_value.max for point in gradients)
+    png = (folder / "plots/confusion_matrix.png").read_bytes()
+    assert events.Images("confusion_matrix")[0].encoded_image_string == png
+    assert tags["graph"]
+    summary = load(folder, "summary.json")["metrics"]
+    assert events.Scalars("final/test/loss")[0].value == pytest.approx(summary["test/loss"])
+    settings = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    values = HParamsPluginData.FromString(settings).session_start_info.hparams
+    assert values["optimizer.lr"].number_value == 0.01
+    assert values["model.name"].string_value == "cnn"
+
+
+# ---- the last lines
+
+
+def test_the_command_of_the_last_line_repeats_the_run(whole, tmp_path, monkeypatch):
+    folder, printed = whole
+    again = printed.splitlines()[-1]
+    assert again.startswith("again   dlrun ")
+    assert call([*shlex.split(again)[2:], "logger=none"], tmp_path, monkeypatch)[0] == 0
+    (other,) = tmp_path.glob("outputs/*/*")
+    assert (other / "metrics.csv").read_bytes() == (folder / "metrics.csv").read_bytes()
+    assert load(other, "summary.json")["metrics"] == load(folder, "summary.json")["metrics"]
+
+
+def test_eval_measures_what_the_summary_says(whole, capsys):
+    folder, _ = whole
+    stored = runs.open_run(folder)
+    summary = load(folder, "summary.json")["metrics"]
+    assert evaluate_run(parse(stored.config), folder) == {k: v for k, v in summary.items() if k.startswith("test/")}
+    val = evaluate_run(parse(stored.config), folder, "val")
+    assert val["val/loss"] == pytest.approx(summary["val/loss"])
+    assert main.main(["eval", str(folder)]) == 0
+    assert f"{summary['test/accuracy']:.4f}" in capsys.readouterr().out
+    assert main.main(["eval", str(folder), "--part", "tset"]) == 2
+    assert "no part 'tset'; data=synthetic has train, val, test" in capsys.readouterr().err
+
+
+def test_each_epoch_is_a_line_and_the_table_has_all_metrics(whole):
+    folder, printed = whole
+    epochs = [line for line in printed.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in epochs] == ["1/3", "2/3", "3/3"]
+    for name, value in load(folder, "summary.json")["metrics"].items():
+        assert f"{value:.4f}" in printed, name
+    assert f"folder  {folder.relative_to(folder.parents[2])}" in printed
+
+
+# ---- runs that cannot go on
+
+
+def test_a_loss_that_is_no_number_stops_before_the_update(tmp_path, monkeypatch, capsys):
+    with plugged_in(tmp_path / "plug_in.py"):
+        words = [*TABLE, "model.nan_step=11", "trainer.epochs=9", "optimizer.lr=0.5", "scheduler=none", "folder=run"]
+        assert call(words, tmp_path, monkeypatch)[0] == 1
+        (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dlrun: error: the loss is not a finite number at step 11 (learning rate 0.5)")
+    assert "optimizer.lr=0.05" in line
+    assert "trainer.clip_grad_norm" in line
+    folder = tmp_path / "run"
+    last = checkpoint.read(folder / "checkpoints/last.safetensors")
+    assert (last["counters"]["epoch"], last["counters"]["step"]) == (2, 8)
+    assert all(value.isfinite().all() for value in last["parts"]["model"].values())
+    status = load(folder, "status.json")
+    assert status["state"] == "failed"
+    assert "step 11" in status["error"]
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+    assert not (folder / "summary.json").exists()
+
+
+def test_a_learning_rate_that_is_far_too_large(tmp_path, monkeypatch, capsys):
+    words = [*WORDS, "optimizer=sgd", "optimizer.lr=1e30", "scheduler=none", "logger=none"]
+    assert call(words, tmp_path, monkeypatch)[0] == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "(learning rate 1e+30)" in line
+    assert "optimizer.lr=1e+29" in line
+
+
+def test_out_of_memory_says_what_to_try(tmp_path, monkeypatch, capsys):
+    with plugged_in(tmp_path / "plug_in.py"):
+        words = [*TABLE, "model.fate=memory", "trainer.accumulate=3", "folder=run"]
+        assert call(words, tmp_path, monkeypatch)[0] == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dlrun: error: out of memory with trainer.batch_size=8")
+    assert "trainer.batch_size=4 trainer.accumulate=6" in line
+    assert load(tmp_path / "run", "status.json")["state"] == "failed"
+
+
+def test_a_bug_in_a_plug_in_keeps_its_traceback(tmp_path, monkeypatch):
+    with plugged_in(tmp_path / "plug_in.py"), pytest.raises(RuntimeError, match="broken wing"):
+        call([*TABLE, "model.fate=raise", "folder=run"], tmp_path, monkeypatch)
+    assert load(tmp_path / "run", "status.json")["state"] == "failed"
+    assert "plug_in.py" in (tmp_path / "run/error.txt").read_text()
+
+
+# ---- small data (T19): what each size gives, or the words of its error
+
+BATCH = 8
+
+
+def expected_steps(size, drop_last, batch_norm):
+    if size == 0:
+        return "no example in train"
+    if drop_last and size < BATCH:
+        return "drop_last leaves no batch"
+    if batch_norm and not drop_last and size % BATCH == 1:
+        return "a batch norm of model=mine needs two"
+    return size // BATCH if drop_last else -(-size // BATCH)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+@pytest.mark.parametrize("drop_last", [False, True], ids=["keep last", "drop last"])
+@pytest.mark.parametrize("size", [0, 1, BATCH - 1, BATCH, BATCH + 1])
+def test_small_data_train_or_say_why_not(tmp_path, monkeypatch, capsys, size, drop_last, batch_norm):
+    words = [*TABLE, f"data.num_train={size}", f"trainer.drop_last={drop_last}", f"model.batch_norm={batch_norm}"]
+    with plugged_in(tmp_path / "plug_in.py"):
+        code, _ = call([*words, "trainer.epochs=2", "folder=run"], tmp_path, monkeypatch)
+    expected = expected_steps(size, drop_last, batch_norm)
+    if isinstance(expected, str):
+        assert code == 2
+        assert expected in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+    else:
+        assert code == 0
+        assert load(tmp_path / "run", "summary.json")["steps"] == 2 * expected
+        assert all(row["train/loss"] > 0 for row in runs.open_run(tmp_path / "run").history())
+
+
+def test_an_empty_val_part_is_no_val_part_at_all(tmp_path, monkeypatch, capsys):
+    with plugged_in(tmp_path / "plug_in.py"):
+        assert call([*TABLE, "data.num_val=0"], tmp_path, monkeypatch)[0] == 2
+    assert capsys.readouterr().err == "dlrun: error: data=table: no example in val\n"
+
+
+@pytest.mark.parametrize(("image_size", "code"), [(64, 0), (32, 2)])
+def test_a_batch_of_one_is_fine_where_every_batch_norm_sees_more_than_one_pixel(
+    tmp_path, monkeypatch, image_size, code
+):
+    words = ["model=torchvision", "model.arch=shufflenet_v2_x0_5", "data=synthetic", f"data.image_size={image_size}"]
+    sizes = ["data.num_train=5", "data.num_val=0", "data.num_test=1", "trainer.batch_size=4", "trainer=smoke"]
+    assert call([*words, *sizes, "logger=none"], tmp_path, monkeypatch)[0] == code
+
+
+def test_a_learning_rate_of_zero_learns_nothing(tmp_path, monkeypatch):
+    words = ["model=mlp", "data=synthetic", "data.image_size=4", "optimizer.lr=0", "trainer.epochs=2", "folder=run"]
+    assert call([*words, "logger=none"], tmp_path, monkeypatch)[0] == 0
+    first, second = runs.open_run(tmp_path / "run").history()
+    assert first["val/loss"] == second["val/loss"]
