@@ -25,14 +25,9 @@ class Colour(Change):
     """
 
     def __init__(
-        self,
-        *,
-        brightness: Fraction = 0.4,
-        contrast: Fraction = 0.4,
-        saturation: Fraction = 0.4,
-        hue: Annotated[float, Range(low=0, high=0.5)] = 0.05,
-        pca: NonNegativeFloat = 0.1,
-    ):
+        self, *, brightness: Fraction = 0.4, contrast: Fraction = 0.4, saturation: Fraction = 0.4,
+        hue: Annotated[float, Range(low=0, high=0.5)] = 0.05, pca: NonNegativeFloat = 0.1,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `brightness`: each value is multiplied by 1 - `brightness` to 1 + `brightness`.

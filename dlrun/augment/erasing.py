@@ -18,14 +18,9 @@ class Erasing(Change):
     """
 
     def __init__(
-        self,
-        *,
-        probability: Fraction = 0.5,
-        min_area: Fraction = 0.02,
-        max_area: Fraction = 0.33,
-        min_aspect: Annotated[float, Range(low=0.01, high=1)] = 0.3,
-        fill: Literal["noise", "black"] = "noise",
-    ):
+        self, *, probability: Fraction = 0.5, min_area: Fraction = 0.02, max_area: Fraction = 0.33,
+        min_aspect: Annotated[float, Range(low=0.01, high=1)] = 0.3, fill: Literal["noise", "black"] = "noise",
+    ):  # fmt: skip
         """**Arguments:**
 
         - `probability`: of an image to lose a rectangle at all.

@@ -27,16 +27,11 @@ class Geometric(Change):
     """
 
     def __init__(
-        self,
-        *,
-        mirror: Fraction = 0.0,
-        padding: NonNegativeInt = 2,
+        self, *, mirror: Fraction = 0.0, padding: NonNegativeInt = 2,
         rotation: Annotated[float, Range(low=0, high=180)] = 10.0,
-        shear: Annotated[float, Range(low=0, high=60)] = 5.0,
-        scale: Annotated[float, Range(low=0, high=4)] = 0.1,
-        warp: NonNegativeFloat = 1.0,
-        border: Literal["black", "edge", "reflect"] = "black",
-    ):
+        shear: Annotated[float, Range(low=0, high=60)] = 5.0, scale: Annotated[float, Range(low=0, high=4)] = 0.1,
+        warp: NonNegativeFloat = 1.0, border: Literal["black", "edge", "reflect"] = "black",
+    ):  # fmt: skip
         """**Arguments:**
 
         - `mirror`: the probability of an image to be mirrored, left for right.

@@ -12,7 +12,7 @@ import itertools
 import json
 import pathlib
 import shlex
-from typing import Any
+from typing import Any, ClassVar
 
 import hydra
 import yaml
@@ -106,6 +106,8 @@ class Composer:
     **Raises:** `UserError` if a folder of `config_dirs` is not there or hides behind the package's files.
     """
 
+    shipped: ClassVar[dict[tuple[str, ...], DictConfig]] = {}
+
     def __init__(self, config_dirs: list[str]):
         registry.load_plugins()
         Plugins.instance().register(_UserFiles)
@@ -118,7 +120,9 @@ class Composer:
                     raise UserError(f"{path}: dlrun has a {path.parent.name}={path.stem} of its own; rename this file")
         self.groups = groups(config_dirs)
         self.config_dirs = config_dirs
-        self.merged: dict[tuple[str, ...], DictConfig] = {}
+        # The package's own files do not change; a user's may, and what a plug-in registers is one.
+        has_own = config_dirs or any(entries.plugin_names() for entries in registry.registries().values())
+        self.merged = {} if has_own else Composer.shipped
 
     def tree(self, overrides: list[str]) -> dict[str, Any]:
         """The config that `overrides` stand for. **Raises:** `UserError`."""

@@ -54,6 +54,8 @@ Seed = Annotated[int, Range(low=0, high=2**63 - 1)]
 Kernel = Literal[
     "vertical", "horizontal", "sobel_x", "sobel_y", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y", "laplacian"
 ]
+Level = Literal["node", "graph"]  # what of a graph has an answer
+Readout = Literal["sum", "mean", "max", "set2set"]  # from the vectors of nodes to one of a graph
 
 # What an annotation read from source may name; anything else is refused by name.
 VOCABULARY: dict[str, Any] = {
@@ -62,6 +64,7 @@ VOCABULARY: dict[str, Any] = {
     "Any": Any, "Literal": Literal, "PositiveInt": PositiveInt, "NonNegativeInt": NonNegativeInt,
     "PositiveFloat": PositiveFloat, "NonNegativeFloat": NonNegativeFloat, "Fraction": Fraction,
     "ProperFraction": ProperFraction, "Seed": Seed, "Kernel": Kernel,
+    "Level": Level, "Readout": Readout,
 }  # fmt: skip
 
 REQUIRED = inspect.Parameter.empty

@@ -11,7 +11,7 @@ it `learns` and the kind of output that it `needs`. dlrun/config/pairing.py hold
 Letters: B examples of a batch, N examples of a part, C channels, H, W pixels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -343,6 +343,3 @@ class Task:
     def sample(self, model: nn.Module, loader: "Loader") -> str | Tensor | None:
         """What the model makes of something after an epoch: a text, or a picture (C, H, W) in 0..1."""
         return None
-
-
-Outputs = Nested | Iterable[Any]

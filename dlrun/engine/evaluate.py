@@ -32,15 +32,9 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module,
-    task: Task,
-    loader: Loader,
-    metrics: Sequence[Metric],
-    autocast: contextlib.AbstractContextManager[Any],
-    *,
-    stop: Stop | None = None,
-    keep_outputs: bool = False,
-) -> Evaluation | None:
+    model: nn.Module, task: Task, loader: Loader, metrics: Sequence[Metric],
+    autocast: contextlib.AbstractContextManager[Any], *, stop: Stop | None = None, keep_outputs: bool = False,
+) -> Evaluation | None:  # fmt: skip
     """The `metrics` of `model` on all batches of `loader`; None if `stop` was requested meanwhile."""
     model.eval()
     meter, examples, kept = Meter(metrics), 0, []

@@ -49,18 +49,10 @@ class Keeper(Protocol):
 
 
 def fit(
-    state: State,
-    task: Task,
-    train: Loader,
-    val: Loader | None,
-    options: Options,
-    *,
-    autocast: contextlib.AbstractContextManager[Any],
-    recorder: Recorder,
-    keeper: Keeper,
-    stop: Stop,
+    state: State, task: Task, train: Loader, val: Loader | None, options: Options, *,
+    autocast: contextlib.AbstractContextManager[Any], recorder: Recorder, keeper: Keeper, stop: Stop,
     profiler: Any = None,
-) -> Outcome:
+) -> Outcome:  # fmt: skip
     """Trains `state` to `options.epochs`, from wherever it stands; what has no weight that learns is only evaluated.
 
     Without `val` the last weights are the best.
@@ -70,12 +62,7 @@ def fit(
     if not any(parameter.requires_grad for parameter in state.model.parameters()):
         return _only_evaluate(state, task, train, val, autocast, recorder, keeper, stop)
     step = Step(
-        state,
-        task,
-        train,
-        accumulate=options.accumulate,
-        clip_grad_norm=options.clip_grad_norm,
-        autocast=autocast,
+        state, task, train, accumulate=options.accumulate, clip_grad_norm=options.clip_grad_norm, autocast=autocast
     )
     while state.epoch < options.epochs and not _is_exhausted(state, options):
         model, started, first = state.training_model(), time.perf_counter(), state.batch

@@ -23,15 +23,9 @@ class Step:
     """
 
     def __init__(
-        self,
-        state: State,
-        task: Task,
-        train: Loader,
-        *,
-        accumulate: int,
-        clip_grad_norm: float | None,
+        self, state: State, task: Task, train: Loader, *, accumulate: int, clip_grad_norm: float | None,
         autocast: contextlib.AbstractContextManager[Any],
-    ):
+    ):  # fmt: skip
         self.state, self.task, self.train = state, task, train
         self.accumulate, self.clip_grad_norm, self.autocast = accumulate, clip_grad_norm, autocast
         self.guard = FiniteGuard(state.optimizer, state.device, state.scaler.is_enabled())

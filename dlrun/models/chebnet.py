@@ -8,12 +8,11 @@ Letters: N nodes, F features, K outputs, S terms of the polynomial (`filter_size
 """
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -45,17 +44,10 @@ class ChebNet(GraphModel):
     """Graph convolutions that reach `filter_size` - 1 edges far."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 16,
-        num_layers: PositiveInt = 2,
-        filter_size: PositiveInt = 3,
-        dropout: ProperFraction = 0.5,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 16, num_layers: PositiveInt = 2,
+        filter_size: PositiveInt = 3, dropout: ProperFraction = 0.5, readout: Readout = "sum", level: Level,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

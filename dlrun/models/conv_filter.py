@@ -29,15 +29,9 @@ class ConvFilter(nn.Module):
     answers: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt,
-        kernel: Literal["learned"] | Kernel = "learned",
-        kernel_size: PositiveInt = 3,
-        padding: NonNegativeInt = 0,
-        stride: PositiveInt = 1,
-        sign: bool = True,
-    ):
+        self, *, in_channels: PositiveInt, kernel: Literal["learned"] | Kernel = "learned",
+        kernel_size: PositiveInt = 3, padding: NonNegativeInt = 0, stride: PositiveInt = 1, sign: bool = True,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C, channels of the images.

@@ -6,11 +6,9 @@ Departures: plain graph convolutions, where the paper has edge convolutions with
 points.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.gcn import GCNConv
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
@@ -21,17 +19,10 @@ class DeepGCN(GraphModel):
     """A linear layer, `num_layers` graph convolutions each added to its own input, and a linear layer."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 64,
-        num_layers: PositiveInt = 16,
-        norm: bool = True,
-        dropout: ProperFraction = 0.5,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 64, num_layers: PositiveInt = 16,
+        norm: bool = True, dropout: ProperFraction = 0.5, readout: Readout = "sum", level: Level,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

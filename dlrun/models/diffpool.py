@@ -8,14 +8,12 @@ Departures: without the paper's two additional losses (link prediction and entro
 Letters: G graphs, M nodes of the largest, H hidden features, C clusters, K outputs.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import DenseSAGEConv, dense_diff_pool
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
-from dlrun.config.schema import PositiveInt
+from dlrun.config.schema import Level, PositiveInt
 from dlrun.models.parts.readout import graph_index
 
 
@@ -39,14 +37,9 @@ class DiffPool(nn.Module):
     accepts: tuple = ("graph",)
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 32,
-        num_clusters: tuple[PositiveInt, ...] = (8, 2),
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32,
+        num_clusters: tuple[PositiveInt, ...] = (8, 2), level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

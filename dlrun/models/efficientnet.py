@@ -39,18 +39,11 @@ class EfficientNet(efficientnet.EfficientNet):
     accepts: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        phi: Literal[0, 1, 2, 3, 4, 5, 6, 7] = 0,
-        width: PositiveFloat | None = None,
-        depth: PositiveFloat | None = None,
-        resolution: PositiveInt | None = None,
-        dropout: ProperFraction | None = None,
-        stochastic_depth: ProperFraction = 0.2,
-        out_features: PositiveInt,
-    ):
+        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+        phi: Literal[0, 1, 2, 3, 4, 5, 6, 7] = 0, width: PositiveFloat | None = None,
+        depth: PositiveFloat | None = None, resolution: PositiveInt | None = None,
+        dropout: ProperFraction | None = None, stochastic_depth: ProperFraction = 0.2, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C, channels of the images.

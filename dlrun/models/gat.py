@@ -8,7 +8,7 @@ Letters: N nodes, E edges, F features, M heads, C features of a head, H = M * C,
 """
 
 from itertools import pairwise
-from typing import Any, Literal, Optional
+from typing import Any, Optional
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch_geometric.nn import GATConv
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -68,18 +68,10 @@ class GAT(GraphModel):
     """Attention over a node's neighbours and itself, several heads side by side."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 64,
-        num_layers: PositiveInt = 2,
-        num_heads: PositiveInt = 8,
-        num_out_heads: PositiveInt = 1,
-        dropout: ProperFraction = 0.6,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 64, num_layers: PositiveInt = 2,
+        num_heads: PositiveInt = 8, num_out_heads: PositiveInt = 1, dropout: ProperFraction = 0.6,
+        readout: Readout = "sum", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

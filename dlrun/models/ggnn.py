@@ -5,11 +5,9 @@ Li et al., "Gated graph sequence neural networks", 2016.
 Letters: N nodes, H hidden features.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -31,16 +29,9 @@ class GGNN(GraphModel):
     """`num_steps` steps of one gated layer, between two linear layers."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 32,
-        num_steps: PositiveInt = 3,
-        dropout: ProperFraction = 0.5,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, num_steps: PositiveInt = 3,
+        dropout: ProperFraction = 0.5, readout: Readout = "sum", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

@@ -6,12 +6,11 @@ Letters: N nodes, F features, K outputs.
 """
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -36,16 +35,9 @@ class GIN(GraphModel):
     """Sums over the neighbours through an MLP, with batch normalisation."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 32,
-        num_layers: PositiveInt = 3,
-        dropout: ProperFraction = 0.0,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, num_layers: PositiveInt = 3,
+        dropout: ProperFraction = 0.0, readout: Readout = "sum", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

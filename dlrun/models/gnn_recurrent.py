@@ -9,12 +9,11 @@ Letters: N nodes, H hidden features.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveFloat, PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveFloat, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -73,18 +72,10 @@ class RecurrentGNN(GraphModel):
     """The states of the nodes at their fixed point, and a linear layer that answers from them."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 32,
-        contraction: ProperFraction = 0.9,
-        tolerance: PositiveFloat = 1e-4,
-        max_steps: PositiveInt = 100,
-        dropout: ProperFraction = 0.5,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, contraction: ProperFraction = 0.9,
+        tolerance: PositiveFloat = 1e-4, max_steps: PositiveInt = 100, dropout: ProperFraction = 0.5,
+        readout: Readout = "sum", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

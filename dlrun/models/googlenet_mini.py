@@ -44,8 +44,7 @@ class InceptionA(nn.Module):
             nn.Conv2d(branch3x3[1], branch3x3[2], kernel_size=3, padding=1),
         )
         self.branch_pool = nn.Sequential(
-            nn.AvgPool2d(kernel_size=3, stride=1, padding=1),
-            nn.Conv2d(in_channels, branch_pool, kernel_size=1),
+            nn.AvgPool2d(kernel_size=3, stride=1, padding=1), nn.Conv2d(in_channels, branch_pool, kernel_size=1)
         )
         self.out_channels = branch1x1 + branch5x5[-1] + branch3x3[-1] + branch_pool
 
@@ -60,19 +59,12 @@ class GoogLeNetMini(nn.Module):
     accepts: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        channels: tuple[PositiveInt, ...] = (10, 20),
-        kernel_size: PositiveInt = 5,
-        pool_size: PositiveInt = 2,
-        branch1x1: PositiveInt = 16,
-        branch5x5: tuple[PositiveInt, PositiveInt] = (16, 24),
-        branch3x3: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 24, 24),
-        branch_pool: PositiveInt = 24,
+        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+        channels: tuple[PositiveInt, ...] = (10, 20), kernel_size: PositiveInt = 5, pool_size: PositiveInt = 2,
+        branch1x1: PositiveInt = 16, branch5x5: tuple[PositiveInt, PositiveInt] = (16, 24),
+        branch3x3: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 24, 24), branch_pool: PositiveInt = 24,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C, channels of the images.

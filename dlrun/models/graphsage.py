@@ -7,11 +7,10 @@ Letters: N nodes, F features, K outputs.
 """
 
 from itertools import pairwise
-from typing import Literal
 
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -35,16 +34,9 @@ class GraphSAGE(GraphModel):
     """Layers with one linear map of the node itself and another of the mean of its neighbours."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 16,
-        num_layers: PositiveInt = 2,
-        dropout: ProperFraction = 0.5,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 16, num_layers: PositiveInt = 2,
+        dropout: ProperFraction = 0.5, readout: Readout = "sum", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.gcn import GCNConv
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
@@ -20,17 +20,10 @@ class JKNet(GraphModel):
     """Graph convolutions whose outputs all reach the answer: side by side, or the largest value of each feature."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 32,
-        num_layers: PositiveInt = 4,
-        jump: Literal["cat", "max"] = "cat",
-        dropout: ProperFraction = 0.5,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, num_layers: PositiveInt = 4,
+        jump: Literal["cat", "max"] = "cat", dropout: ProperFraction = 0.5, readout: Readout = "sum", level: Level,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

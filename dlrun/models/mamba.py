@@ -217,21 +217,11 @@ class Mamba(ResidualStack):
     """
 
     def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        d_model: PositiveInt = 64,
-        num_layers: PositiveInt = 2,
-        d_state: PositiveInt = 16,
-        expand: PositiveInt = 2,
-        d_conv: PositiveInt = 4,
-        dropout: ProperFraction = 0.0,
-        pooling: Literal["last", "mean"] = "last",
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
+        self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
+        d_model: PositiveInt = 64, num_layers: PositiveInt = 2, d_state: PositiveInt = 16, expand: PositiveInt = 2,
+        d_conv: PositiveInt = 4, dropout: ProperFraction = 0.0, pooling: Literal["last", "mean"] = "last",
+        per_step: bool, causal: bool, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `vocab_size`: V, number of different tokens; None: the input is a series.

@@ -128,24 +128,12 @@ class Mamba2(ResidualStack):
     """
 
     def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        d_model: PositiveInt = 64,
-        num_layers: PositiveInt = 2,
-        d_state: PositiveInt = 64,
-        expand: PositiveInt = 2,
-        head_dim: PositiveInt = 32,
-        num_groups: PositiveInt = 1,
-        d_conv: PositiveInt = 4,
-        chunk_size: PositiveInt = 64,
-        dropout: ProperFraction = 0.0,
-        pooling: Literal["last", "mean"] = "last",
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
+        self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
+        d_model: PositiveInt = 64, num_layers: PositiveInt = 2, d_state: PositiveInt = 64, expand: PositiveInt = 2,
+        head_dim: PositiveInt = 32, num_groups: PositiveInt = 1, d_conv: PositiveInt = 4,
+        chunk_size: PositiveInt = 64, dropout: ProperFraction = 0.0, pooling: Literal["last", "mean"] = "last",
+        per_step: bool, causal: bool, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `vocab_size`: V, number of different tokens; None: the input is a series.

@@ -8,11 +8,9 @@ layer that answers.
 Letters: N nodes, F features.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Sparse
@@ -31,15 +29,9 @@ class MessagePassingNetwork(GraphModel):
     """Sums of `x_i + x_j` over the edges that arrive, and a linear layer that answers."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        num_layers: PositiveInt = 1,
-        dropout: ProperFraction = 0.0,
-        readout: Literal["sum", "mean", "max", "set2set"] = "sum",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, num_layers: PositiveInt = 1, dropout: ProperFraction = 0.0,
+        readout: Readout = "sum", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

@@ -23,17 +23,12 @@ class MLP(nn.Module):
     accepts: tuple = ("features",)
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_sizes: tuple[PositiveInt, ...] = (512, 256, 128, 64),
+        self, *, in_features: PositiveInt, hidden_sizes: tuple[PositiveInt, ...] = (512, 256, 128, 64),
         activation: Literal[
             "relu", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "relu6", "hardswish", "softplus",
             "sigmoid", "logsigmoid", "hardsigmoid", "tanh", "hardtanh", "softsign", "tanhshrink",
         ] = "relu",
-        dropout: ProperFraction = 0.0,
-        batch_norm: bool = False,
-        out_features: PositiveInt,
+        dropout: ProperFraction = 0.0, batch_norm: bool = False, out_features: PositiveInt,
     ):  # fmt: skip
         """**Arguments:**
 

@@ -40,13 +40,9 @@ class MobileNetV1(nn.Module):
     accepts: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        width_mult: PositiveFloat = 1.0,
-        out_features: PositiveInt,
-    ):
+        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+        width_mult: PositiveFloat = 1.0, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C, channels of the images.

@@ -26,16 +26,11 @@ class MobileNetV2(mobilenetv2.MobileNetV2):
     accepts: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
         blocks: tuple[tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt], ...] | None = None,
-        last_channels: PositiveInt | None = None,
-        width_mult: PositiveFloat = 1.0,
-        dropout: ProperFraction = 0.2,
+        last_channels: PositiveInt | None = None, width_mult: PositiveFloat = 1.0, dropout: ProperFraction = 0.2,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C, channels of the images.

@@ -6,13 +6,11 @@ node, and set2set as readout. The edge network is torch_geometric's NNConv.
 Letters: N nodes, E edges, D features of an edge, H hidden features.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import NNConv
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction, Readout
 from dlrun.models.parts.edges import Edges
 from dlrun.models.parts.graph_model import GraphModel
 from dlrun.models.parts.sparse import Linear, Sparse
@@ -47,18 +45,10 @@ class MPNN(GraphModel):
     """`num_steps` steps of one message layer, between two linear layers."""
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        num_edge_features: PositiveInt,
-        hidden_size: PositiveInt = 16,
-        edge_hidden_size: PositiveInt = 16,
-        num_steps: PositiveInt = 3,
-        dropout: ProperFraction = 0.0,
-        readout: Literal["sum", "mean", "max", "set2set"] = "set2set",
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, num_edge_features: PositiveInt, hidden_size: PositiveInt = 16,
+        edge_hidden_size: PositiveInt = 16, num_steps: PositiveInt = 3, dropout: ProperFraction = 0.0,
+        readout: Readout = "set2set", level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

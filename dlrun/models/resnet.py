@@ -37,15 +37,10 @@ class ResNet(nn.Module):
     accepts: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        channels: tuple[PositiveInt, ...] = (16, 32),
-        kernel_size: PositiveInt = 5,
-        pool_size: PositiveInt = 2,
+        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+        channels: tuple[PositiveInt, ...] = (16, 32), kernel_size: PositiveInt = 5, pool_size: PositiveInt = 2,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C, channels of the images.

@@ -24,19 +24,11 @@ class Recurrent(nn.Module):
     torch_module: type[nn.RNN | nn.LSTM | nn.GRU]
 
     def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        embedding_size: PositiveInt | None = 100,
-        hidden_size: PositiveInt | None = 100,
-        num_layers: PositiveInt = 2,
-        bidirectional: bool | None = None,
-        dropout: ProperFraction = 0.0,
-        per_step: bool,
-        causal: bool,
+        self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = 100, hidden_size: PositiveInt | None = 100, num_layers: PositiveInt = 2,
+        bidirectional: bool | None = None, dropout: ProperFraction = 0.0, per_step: bool, causal: bool,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `vocab_size`: V, number of different tokens; None: the input is a series.

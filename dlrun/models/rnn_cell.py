@@ -21,15 +21,9 @@ class RNNCell(nn.Module):
     accepts: tuple = ("tokens", "series")
 
     def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        hidden_size: PositiveInt | None = None,
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
+        self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
+        hidden_size: PositiveInt | None = None, per_step: bool, causal: bool, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `vocab_size`: V, number of different tokens; None: the input is a series.

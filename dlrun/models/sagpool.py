@@ -7,15 +7,13 @@ Departures: sums beside the mean and the maximum of each level, so that counts a
 Letters: N nodes of all graphs, G graphs, H hidden features, K outputs.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GraphConv, global_add_pool, global_max_pool, global_mean_pool
 from torch_geometric.nn.pool.connect.filter_edges import filter_adj
 from torch_geometric.nn.pool.select.topk import topk
 
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import Level, PositiveInt, ProperFraction
 from dlrun.models.parts.readout import graph_index
 
 
@@ -45,16 +43,9 @@ class SAGPool(nn.Module):
     accepts: tuple = ("graph",)
 
     def __init__(
-        self,
-        *,
-        in_features: PositiveInt,
-        hidden_size: PositiveInt = 64,
-        num_layers: PositiveInt = 3,
-        ratio: ProperFraction = 0.8,
-        dropout: ProperFraction = 0.0,
-        level: Literal["node", "graph"],
-        out_features: PositiveInt,
-    ):
+        self, *, in_features: PositiveInt, hidden_size: PositiveInt = 64, num_layers: PositiveInt = 3,
+        ratio: ProperFraction = 0.8, dropout: ProperFraction = 0.0, level: Level, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_features`: F, features of a node.

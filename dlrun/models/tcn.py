@@ -61,19 +61,11 @@ class TCN(nn.Module):
     accepts: tuple = ("tokens", "series")
 
     def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        embedding_size: PositiveInt | None = None,
-        hidden_size: PositiveInt = 25,
-        num_layers: PositiveInt = 8,
-        kernel_size: PositiveInt = 7,
-        dropout: ProperFraction = 0.05,
-        per_step: bool,
-        causal: bool,
+        self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = None, hidden_size: PositiveInt = 25, num_layers: PositiveInt = 8,
+        kernel_size: PositiveInt = 7, dropout: ProperFraction = 0.05, per_step: bool, causal: bool,
         out_features: PositiveInt,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `vocab_size`: V, number of different tokens; None: the input is a series.

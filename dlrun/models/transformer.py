@@ -85,21 +85,11 @@ class Transformer(nn.Module):
     accepts: tuple = ("tokens", "series")
 
     def __init__(
-        self,
-        *,
-        vocab_size: PositiveInt | None = None,
-        in_features: PositiveInt | None = None,
-        d_model: PositiveInt = 64,
-        num_heads: PositiveInt = 4,
-        dim_feedforward: PositiveInt = 128,
-        num_layers: PositiveInt = 2,
-        dropout: ProperFraction = 0.1,
-        window: PositiveInt = 256,
-        pooling: Literal["last", "mean"] = "mean",
-        per_step: bool,
-        causal: bool,
-        out_features: PositiveInt,
-    ):
+        self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
+        d_model: PositiveInt = 64, num_heads: PositiveInt = 4, dim_feedforward: PositiveInt = 128,
+        num_layers: PositiveInt = 2, dropout: ProperFraction = 0.1, window: PositiveInt = 256,
+        pooling: Literal["last", "mean"] = "mean", per_step: bool, causal: bool, out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `vocab_size`: V, number of different tokens; None: the input is a series.

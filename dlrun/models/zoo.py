@@ -27,14 +27,9 @@ class TorchvisionClassifier(nn.Module):
     accepts: tuple = ("image",)
 
     def __init__(
-        self,
-        *,
-        arch: str = "resnet18",
-        resize: PositiveInt | None = None,
-        in_channels: PositiveInt,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        out_features: PositiveInt,
-    ):
+        self, *, arch: str = "resnet18", resize: PositiveInt | None = None, in_channels: PositiveInt,
+        image_size: PositiveInt | tuple[PositiveInt, PositiveInt], out_features: PositiveInt,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `arch`: torchvision's name of the network.

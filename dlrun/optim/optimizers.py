@@ -23,14 +23,9 @@ FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
 def sgd(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.01,
-    momentum: ProperFraction = 0.0,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-    nesterov: bool = False,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.01, momentum: ProperFraction = 0.0,
+    weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True, nesterov: bool = False,
+) -> Optimizer:  # fmt: skip
     """Stochastic gradient descent (Robbins and Monro 1951), with momentum if asked for."""
     if nesterov and momentum == 0:
         raise ValueError(f"nesterov=true needs a momentum above 0, found momentum={momentum:g}")
@@ -39,41 +34,28 @@ def sgd(
 
 
 def adam(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.001,
-    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.001,
+    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999), eps: PositiveFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adam (Kingma and Ba 2014): steps scaled by running averages of the gradient and its square."""
     return _fused(torch.optim.Adam, _groups(parameters, weight_decay, decay_all), lr=lr, betas=betas, eps=eps)
 
 
 def adamw(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.001,
-    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.01,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.001,
+    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999), eps: PositiveFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 0.01, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adam with the weight decay apart from the gradient (Loshchilov and Hutter 2017)."""
     return _fused(torch.optim.AdamW, _groups(parameters, weight_decay, decay_all), lr=lr, betas=betas, eps=eps)
 
 
 def rmsprop(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.001,
-    alpha: ProperFraction = 0.99,
-    eps: PositiveFloat = 1e-8,
-    momentum: ProperFraction = 0.0,
-    weight_decay: NonNegativeFloat = 0.0,
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.001, alpha: ProperFraction = 0.99,
+    eps: PositiveFloat = 1e-8, momentum: ProperFraction = 0.0, weight_decay: NonNegativeFloat = 0.0,
     decay_all: bool = True,
-) -> Optimizer:
+) -> Optimizer:  # fmt: skip
     """RMSprop (Hinton, lecture 6e, 2012): steps scaled by a running average of the squared gradient.
 
     torch has no fused kernel for it.
@@ -83,82 +65,54 @@ def rmsprop(
 
 
 def adamax(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.002,
-    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.002,
+    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999), eps: PositiveFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adam with the largest gradient in place of the mean square (Kingma and Ba 2014, section 7.1)."""
     return torch.optim.Adamax(_groups(parameters, weight_decay, decay_all), lr=lr, betas=betas, eps=eps)
 
 
 def nadam(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.002,
-    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    momentum_decay: NonNegativeFloat = 0.004,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.002,
+    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999), eps: PositiveFloat = 1e-8,
+    momentum_decay: NonNegativeFloat = 0.004, weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adam with Nesterov's momentum (Dozat 2016)."""
     groups = _groups(parameters, weight_decay, decay_all)
     return torch.optim.NAdam(groups, lr=lr, betas=betas, eps=eps, momentum_decay=momentum_decay)
 
 
 def radam(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.001,
-    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.001,
+    betas: tuple[ProperFraction, ProperFraction] = (0.9, 0.999), eps: PositiveFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adam whose first steps are rectified, a warm-up of its own (Liu et al. 2019)."""
     return torch.optim.RAdam(_groups(parameters, weight_decay, decay_all), lr=lr, betas=betas, eps=eps)
 
 
 def adagrad(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.01,
-    lr_decay: NonNegativeFloat = 0.0,
-    eps: PositiveFloat = 1e-10,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.01, lr_decay: NonNegativeFloat = 0.0,
+    eps: PositiveFloat = 1e-10, weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adagrad (Duchi, Hazan and Singer 2011): steps scaled by the sum of squared gradients so far."""
     return torch.optim.Adagrad(_groups(parameters, weight_decay, decay_all), lr=lr, lr_decay=lr_decay, eps=eps)
 
 
 def adadelta(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 1.0,
-    rho: ProperFraction = 0.9,
-    eps: PositiveFloat = 1e-6,
-    weight_decay: NonNegativeFloat = 0.0,
-    decay_all: bool = True,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 1.0, rho: ProperFraction = 0.9,
+    eps: PositiveFloat = 1e-6, weight_decay: NonNegativeFloat = 0.0, decay_all: bool = True,
+) -> Optimizer:  # fmt: skip
     """Adadelta (Zeiler 2012): Adagrad over a window, in units of the parameter itself."""
     return torch.optim.Adadelta(_groups(parameters, weight_decay, decay_all), lr=lr, rho=rho, eps=eps)
 
 
 def asgd(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.01,
-    lambd: NonNegativeFloat = 1e-4,
-    alpha: NonNegativeFloat = 0.75,
-    t0: NonNegativeFloat = 1e6,
-    weight_decay: NonNegativeFloat = 0.0,
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.01, lambd: NonNegativeFloat = 1e-4,
+    alpha: NonNegativeFloat = 0.75, t0: NonNegativeFloat = 1e6, weight_decay: NonNegativeFloat = 0.0,
     decay_all: bool = True,
-) -> Optimizer:
+) -> Optimizer:  # fmt: skip
     """Averaged stochastic gradient descent (Polyak and Juditsky 1992); its average is not evaluated."""
     groups = _groups(parameters, weight_decay, decay_all)
     # Otherwise it reads its own rate from the GPU at each step.
@@ -167,12 +121,10 @@ def asgd(
 
 
 def rprop(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.01,
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.01,
     etas: tuple[PositiveFloat, PositiveFloat] = (0.5, 1.2),
     step_sizes: tuple[PositiveFloat, PositiveFloat] = (1e-6, 50.0),
-) -> Optimizer:
+) -> Optimizer:  # fmt: skip
     """Rprop (Riedmiller and Braun 1993): only the sign of the gradient counts; meant for full batches."""
     if not etas[0] < 1 < etas[1]:
         raise ValueError(f"etas must be one below and one above 1, found {list(etas)}")
@@ -181,24 +133,17 @@ def rprop(
 
 @says(needs_closure=True, one_rate=True)
 def lbfgs(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 1.0,
-    max_iter: PositiveInt = 20,
-    history_size: PositiveInt = 100,
-    line_search: Literal["strong_wolfe"] | None = None,
-) -> Optimizer:
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 1.0, max_iter: PositiveInt = 20,
+    history_size: PositiveInt = 100, line_search: Literal["strong_wolfe"] | None = None,
+) -> Optimizer:  # fmt: skip
     """L-BFGS (Liu and Nocedal 1989): `max_iter` quasi-Newton iterations a step, meant for full batches."""
     return LBFGS(parameters, lr, max_iter, history_size=history_size, line_search_fn=line_search)
 
 
 def muon(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: NonNegativeFloat = 0.001,
-    momentum: ProperFraction = 0.95,
+    parameters: Iterable[nn.Parameter], *, lr: NonNegativeFloat = 0.001, momentum: ProperFraction = 0.95,
     weight_decay: NonNegativeFloat = 0.1,
-) -> Optimizer:
+) -> Optimizer:  # fmt: skip
     """Muon (Jordan et al. 2024) for matrices, AdamW with the same rate for all other parameters."""
     if not hasattr(torch.optim, "Muon"):
         raise ValueError(f"torch {torch.__version__} has no Muon; install torch 2.9 or newer")

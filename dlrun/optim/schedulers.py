@@ -33,27 +33,18 @@ def none(optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mod
 
 
 def step(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
-    step_size: PositiveInt = 5,
-    gamma: PositiveFloat = 0.1,
-) -> LRScheduler:
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
+    step_size: PositiveInt = 5, gamma: PositiveFloat = 0.1,
+) -> LRScheduler:  # fmt: skip
     """The learning rate times `gamma` every `step_size` epochs."""
     return StepLR(optimizer, step_size=step_size * steps_per_epoch, gamma=gamma)
 
 
 @says(spans_run=True)
 def cosine(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
     min_lr: NonNegativeFloat = 0.0,
-) -> LRScheduler:
+) -> LRScheduler:  # fmt: skip
     """Half a cosine from the optimizer's lr down to `min_lr` (Loshchilov and Hutter 2016)."""
     for group in optimizer.param_groups:
         if min_lr > group["lr"]:
@@ -63,14 +54,9 @@ def cosine(
 
 @says(spans_run=True, warms_up=True, one_rate=True)
 def onecycle(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
-    max_lr: PositiveFloat = 0.01,
-    pct_start: ProperFraction = 0.3,
-) -> LRScheduler:
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
+    max_lr: PositiveFloat = 0.01, pct_start: ProperFraction = 0.3,
+) -> LRScheduler:  # fmt: skip
     """Up to `max_lr` in the share `pct_start` of the steps, then down (Smith and Topin 2018).
 
     It starts at max_lr / 25 and ends at max_lr / 250000, along cosines; the optimizer's own lr is
@@ -83,14 +69,9 @@ def onecycle(
 
 
 def multistep(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
-    milestones: tuple[PositiveInt, ...] = (5, 8),
-    gamma: PositiveFloat = 0.1,
-) -> LRScheduler:
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
+    milestones: tuple[PositiveInt, ...] = (5, 8), gamma: PositiveFloat = 0.1,
+) -> LRScheduler:  # fmt: skip
     """The learning rate times `gamma` after each of the epochs `milestones`."""
     if list(milestones) != sorted(set(milestones)):
         raise ValueError(f"milestones must rise, found {list(milestones)}")
@@ -98,27 +79,18 @@ def multistep(
 
 
 def exponential(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
     gamma: PositiveFloat = 0.9,
-) -> LRScheduler:
+) -> LRScheduler:  # fmt: skip
     """The learning rate times `gamma` an epoch, in equal factors a step."""
     return ExponentialLR(optimizer, gamma=gamma ** (1 / steps_per_epoch))
 
 
 @says(spans_run=True)
 def warmup_cosine(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
-    warmup_fraction: ProperFraction = 0.1,
-    min_lr: NonNegativeFloat = 0.0,
-) -> LRScheduler:
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
+    warmup_fraction: ProperFraction = 0.1, min_lr: NonNegativeFloat = 0.0,
+) -> LRScheduler:  # fmt: skip
     """A linear rise over `warmup_fraction` of the steps, then half a cosine down to `min_lr`."""
     rising = round(total_steps * warmup_fraction)
     falling = CosineAnnealingLR(optimizer, T_max=max(1, total_steps - rising), eta_min=min_lr)
@@ -130,15 +102,9 @@ def warmup_cosine(
 
 @says(watches=True)
 def plateau(
-    optimizer: Optimizer,
-    total_steps: int,
-    steps_per_epoch: int,
-    watch_mode: Literal["min", "max"],
-    *,
-    factor: ProperFraction = 0.1,
-    patience: NonNegativeInt = 3,
-    min_lr: NonNegativeFloat = 0.0,
-) -> LRScheduler:
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
+    factor: ProperFraction = 0.1, patience: NonNegativeInt = 3, min_lr: NonNegativeFloat = 0.0,
+) -> LRScheduler:  # fmt: skip
     """The learning rate times `factor` after more than `patience` evaluations without a better metric."""
     # torch's relative threshold would take any value as better where the metric is negative.
     return ReduceLROnPlateau(optimizer, mode=watch_mode, factor=factor, patience=patience, min_lr=min_lr, threshold=0.0)

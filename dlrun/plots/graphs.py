@@ -20,17 +20,9 @@ MORE_COLORS = "tab20"
 
 @styled
 def drawing(
-    edges: Any,
-    weights: Any,
-    classes: Any,
-    class_names: Sequence[str],
-    *,
-    wrong: Any = None,
-    names: Sequence[str] | None = None,
-    directed: bool = False,
-    title: str = "",
-    weight_label: str | None = None,
-) -> "Figure":
+    edges: Any, weights: Any, classes: Any, class_names: Sequence[str], *, wrong: Any = None,
+    names: Sequence[str] | None = None, directed: bool = False, title: str = "", weight_label: str | None = None,
+) -> "Figure":  # fmt: skip
     """A graph with nodes coloured by class and sized by degree; an edge is the broader the heavier it is.
 
     `edges` (2, E), `weights` (E,), `classes` (N,); nodes where `wrong` (N,) is true get a red rim. With `weight_label`

@@ -182,16 +182,11 @@ def loaders(
     for name, part in parts.items():
         is_train = name == "train"
         options = LoaderOptions(
-            prepare,
-            device,
-            workers=_workers(config, part),
+            prepare, device, workers=_workers(config, part),
             batch_size=trainer.batch_size if is_train else trainer.eval_batch_size or 4 * trainer.batch_size,
-            drop_last=is_train and trainer.drop_last,
-            shuffle=is_train and not trainer.overfit_one_batch,
-            seed=config.seed,
-            limit=trainer.limit_batches,
-            augment=augment if is_train else None,
-        )
+            drop_last=is_train and trainer.drop_last, shuffle=is_train and not trainer.overfit_one_batch,
+            seed=config.seed, limit=trainer.limit_batches, augment=augment if is_train else None,
+        )  # fmt: skip
         if is_train and sampler is not None:
             with blaming(f"sampler={config.sampler['name']}"):
                 made[name] = sampler.loader(part, options)

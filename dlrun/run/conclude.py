@@ -133,12 +133,7 @@ def _final_metrics(state: State, part: str, final: dict[str, float]) -> dict[str
 
 
 def _summary(
-    config: Config,
-    words: list[str],
-    state: State,
-    recorder: Recorder,
-    metrics: dict[str, float],
-    outcome: str,
+    config: Config, words: list[str], state: State, recorder: Recorder, metrics: dict[str, float], outcome: str
 ) -> dict[str, Any]:
     speeds = recorder.throughputs
     return {

@@ -23,15 +23,9 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        events: Events | None,
-        console: Console,
-        sample: Callable[[nn.Module], str | Tensor | None],
-        *,
-        histograms: bool = False,
-        judge: Judge | None = None,
-    ):
+        self, folder: RunFolder, events: Events | None, console: Console,
+        sample: Callable[[nn.Module], str | Tensor | None], *, histograms: bool = False, judge: Judge | None = None,
+    ):  # fmt: skip
         self.folder, self.events, self.console = folder, events, console
         self.histograms, self.sample, self.judge = histograms, sample, judge
         self.started = time.perf_counter()

@@ -38,12 +38,9 @@ class Cluster(GraphSampler):
     """
 
     def __init__(
-        self,
-        *,
-        num_clusters: PositiveInt = 20,
-        clusters_per_batch: PositiveInt = 4,
+        self, *, num_clusters: PositiveInt = 20, clusters_per_batch: PositiveInt = 4,
         partition: Literal["auto", "metis", "matching"] = "auto",
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `num_clusters`: into how many clusters the graph is cut; at most one a node.

@@ -22,12 +22,9 @@ class PinSage(GraphSampler):
     """
 
     def __init__(
-        self,
-        *,
-        num_neighbors: tuple[PositiveInt, ...] = (10, 10),
-        num_walks: PositiveInt = 50,
+        self, *, num_neighbors: tuple[PositiveInt, ...] = (10, 10), num_walks: PositiveInt = 50,
         walk_length: PositiveInt = 2,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `num_neighbors`: the most neighbours of a node, for each layer of the model; those of the nodes asked for

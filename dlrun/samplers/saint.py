@@ -46,14 +46,9 @@ class Saint(GraphSampler):
     """
 
     def __init__(
-        self,
-        *,
-        method: Literal["node", "edge", "walk"] = "walk",
-        size: PositiveInt = 300,
-        walk_length: NonNegativeInt = 2,
-        num_batches: PositiveInt = 5,
-        coverage: PositiveInt = 50,
-    ):
+        self, *, method: Literal["node", "edge", "walk"] = "walk", size: PositiveInt = 300,
+        walk_length: NonNegativeInt = 2, num_batches: PositiveInt = 5, coverage: PositiveInt = 50,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `method`: what is drawn.

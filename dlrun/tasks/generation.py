@@ -12,14 +12,9 @@ NEVER_WRITTEN = (PAD, UNKNOWN)
 
 @torch.inference_mode()
 def continue_text(
-    model: nn.Module,
-    vocabulary: tuple[str, ...],
-    prompt: Tensor,
-    length: int,
-    *,
-    temperature: float = 0.8,
+    model: nn.Module, vocabulary: tuple[str, ...], prompt: Tensor, length: int, *, temperature: float = 0.8,
     seed: int = 0,
-) -> str:
+) -> str:  # fmt: skip
     """The characters of `prompt` (T,), at least one, and `length` more, drawn by the model's probabilities.
 
     `temperature` below 1 prefers what is likely; 0 always takes the likeliest. The same seed draws the same text

@@ -25,18 +25,10 @@ class BlockModel(DataSet):
     source: str = "made"
 
     def __init__(
-        self,
-        *,
-        num_nodes: PositiveInt = 600,
-        num_classes: PositiveInt = 4,
-        in_features: PositiveInt = 16,
-        degree: PositiveFloat = 8.0,
-        homophily: ProperFraction = 0.8,
-        signal: NonNegativeFloat = 1.0,
-        val_fraction: ProperFraction = 0.2,
-        test_fraction: ProperFraction = 0.5,
-        seed: Seed = 0,
-    ):
+        self, *, num_nodes: PositiveInt = 600, num_classes: PositiveInt = 4, in_features: PositiveInt = 16,
+        degree: PositiveFloat = 8.0, homophily: ProperFraction = 0.8, signal: NonNegativeFloat = 1.0,
+        val_fraction: ProperFraction = 0.2, test_fraction: ProperFraction = 0.5, seed: Seed = 0,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `num_nodes`: N.
@@ -57,14 +49,10 @@ class BlockModel(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="graph",
-            target="node_class",
-            level="node",
-            in_features=self.in_features,
-            num_edge_features=1,
+            kind="graph", target="node_class", level="node", in_features=self.in_features, num_edge_features=1,
             out_features=self.num_classes,
             class_names=tuple(f"group {number}" for number in range(1, self.num_classes + 1)),
-        )
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         generator = torch.Generator().manual_seed(self.seed)

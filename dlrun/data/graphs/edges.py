@@ -42,18 +42,10 @@ class EdgeList(ReadOnce):
     source: str = "yours"
 
     def __init__(
-        self,
-        *,
-        nodes: str | None = None,
-        edges: str | None = None,
-        label: str = "label",
-        weight: str = "weight",
-        directed: bool = False,
-        standardize: bool = True,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
-        split_seed: Seed = 42,
-    ):
+        self, *, nodes: str | None = None, edges: str | None = None, label: str = "label", weight: str = "weight",
+        directed: bool = False, standardize: bool = True, val_fraction: ProperFraction = 0.1,
+        test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `nodes`, `edges`: the two files; both are needed.
@@ -89,16 +81,10 @@ class EdgeList(ReadOnce):
         fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
         parts = split_off(whole, **fractions, seed=self.split_seed)
         spec = DataSpec(
-            kind="graph",
-            target="node_class",
-            level="node",
-            in_features=x.shape[1],
-            num_edge_features=1,
-            out_features=len(class_names),
-            class_names=class_names,
-            feature_names=feature_names,
+            kind="graph", target="node_class", level="node", in_features=x.shape[1], num_edge_features=1,
+            out_features=len(class_names), class_names=class_names, feature_names=feature_names,
             target_name=self.label,
-        )
+        )  # fmt: skip
         return spec, parts
 
     def _read_nodes(self) -> tuple[dict[str, int], Tensor, list[str], tuple[str, ...]]:

@@ -34,13 +34,9 @@ class Motifs(Generated):
     target: str = "graph_class"
 
     def __init__(
-        self,
-        *,
-        num_train: PositiveInt = 800,
-        num_val: NonNegativeInt = 200,
-        num_test: NonNegativeInt = 400,
+        self, *, num_train: PositiveInt = 800, num_val: NonNegativeInt = 200, num_test: NonNegativeInt = 400,
         seed: Seed = 0,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `num_train`, `num_val`, `num_test`: the number of graphs of each part; 0: there is no such part.
@@ -51,14 +47,9 @@ class Motifs(Generated):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="graph",
-            target="graph_class",
-            level="graph",
-            in_features=LARGEST_DEGREE + 1,
-            num_edge_features=1,
-            out_features=len(MOTIFS),
-            class_names=tuple(MOTIFS),
-        )
+            kind="graph", target="graph_class", level="graph", in_features=LARGEST_DEGREE + 1, num_edge_features=1,
+            out_features=len(MOTIFS), class_names=tuple(MOTIFS),
+        )  # fmt: skip
 
     def generate(self, size: int, seed: int) -> GraphsPart:
         chance = random.Random(seed)

@@ -132,13 +132,10 @@ class GraphsPart(Part):
     def _gathered(self, places: "Places") -> "GraphsPart":
         nodes, edges, index = (self._there(each) for each in (places.nodes, places.edges, places.graphs))
         return GraphsPart(
-            self.x.index_select(0, nodes),
-            self.edge_index.index_select(1, edges),
-            self.edge_weight.index_select(0, edges),
-            places.num_nodes,
-            places.num_edges,
+            self.x.index_select(0, nodes), self.edge_index.index_select(1, edges),
+            self.edge_weight.index_select(0, edges), places.num_nodes, places.num_edges,
             self.target.index_select(0, index),
-        )
+        )  # fmt: skip
 
     def _there(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)

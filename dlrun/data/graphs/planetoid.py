@@ -65,14 +65,9 @@ class Planetoid(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="graph",
-            target="node_class",
-            level="node",
-            in_features=self.in_features,
-            num_edge_features=1,
-            out_features=len(self.classes),
-            class_names=self.classes,
-        )
+            kind="graph", target="node_class", level="node", in_features=self.in_features, num_edge_features=1,
+            out_features=len(self.classes), class_names=self.classes,
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         return self._parts

@@ -24,14 +24,9 @@ class Toy4(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="graph",
-            target="node_class",
-            level="node",
-            in_features=2,
-            num_edge_features=1,
-            out_features=2,
+            kind="graph", target="node_class", level="node", in_features=2, num_edge_features=1, out_features=2,
             class_names=("end", "middle"),
-        )
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         x = torch.tensor([[1.0, 2.0], [2.0, 3.0], [8.0, 3.0], [2.0, 4.0]])
@@ -69,14 +64,9 @@ class Karate(DataSet):
         communities = tuple(f"community {number}" for number in range(1, 5))
         names = communities if self.labels == "communities" else ("Mr. Hi", "Officer")
         return DataSpec(
-            kind="graph",
-            target="node_class",
-            level="node",
-            in_features=34,
-            num_edge_features=1,
-            out_features=len(names),
-            class_names=names,
-        )
+            kind="graph", target="node_class", level="node", in_features=34, num_edge_features=1,
+            out_features=len(names), class_names=names,
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         import networkx  # late: no other data need it

@@ -53,14 +53,9 @@ class TUDataset(DataSet):
     num_edge_features = 1
 
     def __init__(
-        self,
-        *,
-        root: str | None = None,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.1,
-        split_seed: Seed = 42,
-        mirrors: tuple[str, ...] | None = None,
-    ):
+        self, *, root: str | None = None, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
+        split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `root`: the folder of all data sets; None: the environment's `DLRUN_DATA`, else `./data`.
@@ -75,14 +70,9 @@ class TUDataset(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="graph",
-            target="graph_class",
-            level="graph",
-            in_features=self.in_features,
-            num_edge_features=self.num_edge_features,
-            out_features=len(self.classes),
-            class_names=self.classes,
-        )
+            kind="graph", target="graph_class", level="graph", in_features=self.in_features,
+            num_edge_features=self.num_edge_features, out_features=len(self.classes), class_names=self.classes,
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
@@ -167,13 +157,10 @@ def read_folder(folder: Path, name: str) -> GraphsPart:
     starts = num_nodes.cumsum(0) - num_nodes
     kinds = _further(folder / f"{name}_edge_labels.txt", edges.shape[1], files["A"])
     return GraphsPart(
-        _features(folder, name, len(graph), files["graph_indicator"]),
-        edges - starts[graph[edges[0]]],
-        torch.ones(edges.shape[1]) if kinds is None else _one_hot(kinds[order]),
-        num_nodes,
-        torch.bincount(graph[edges[0]], minlength=len(labels)),
-        labels.unique(return_inverse=True)[1],
-    )
+        _features(folder, name, len(graph), files["graph_indicator"]), edges - starts[graph[edges[0]]],
+        torch.ones(edges.shape[1]) if kinds is None else _one_hot(kinds[order]), num_nodes,
+        torch.bincount(graph[edges[0]], minlength=len(labels)), labels.unique(return_inverse=True)[1],
+    )  # fmt: skip
 
 
 def _features(folder: Path, name: str, count: int, indicator: Path) -> Tensor:

@@ -23,15 +23,10 @@ class Digits(DataSet):
     source: str = "ships"
 
     def __init__(
-        self,
-        *,
-        image_size: PositiveInt = 28,
-        margin: NonNegativeInt = 4,
-        classes: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
-        split_seed: Seed = 42,
-    ):
+        self, *, image_size: PositiveInt = 28, margin: NonNegativeInt = 4,
+        classes: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), val_fraction: ProperFraction = 0.1,
+        test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `image_size`: H and W in pixels, the margin included.
@@ -50,15 +45,9 @@ class Digits(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="image",
-            target="class",
-            in_channels=1,
-            image_size=(self.image_size, self.image_size),
-            out_features=len(self.classes),
-            class_names=tuple(map(str, self.classes)),
-            mean=(0.156,),
-            std=(0.278,),
-        )
+            kind="image", target="class", in_channels=1, image_size=(self.image_size, self.image_size),
+            out_features=len(self.classes), class_names=tuple(map(str, self.classes)), mean=(0.156,), std=(0.278,),
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         from sklearn.datasets import load_digits

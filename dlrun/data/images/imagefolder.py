@@ -40,16 +40,10 @@ class ImageFolder(DataSet):
     source: str = "yours"
 
     def __init__(
-        self,
-        *,
-        root: str | None = None,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
-        in_channels: Literal[1, 3] = 3,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.1,
-        split_seed: Seed = 42,
-        verify: Literal["full", "none"] = "full",
-    ):
+        self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
+        in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
+        split_seed: Seed = 42, verify: Literal["full", "none"] = "full",
+    ):  # fmt: skip
         """**Arguments:**
 
         - `root`: the folder; it is needed.
@@ -72,15 +66,9 @@ class ImageFolder(DataSet):
     def spec(self) -> DataSpec:
         mean, std = STATISTICS[self.in_channels]
         return DataSpec(
-            kind="image",
-            target="class",
-            in_channels=self.in_channels,
-            image_size=self.image_size,
-            out_features=len(self.class_names),
-            class_names=self.class_names,
-            mean=mean,
-            std=std,
-        )
+            kind="image", target="class", in_channels=self.in_channels, image_size=self.image_size,
+            out_features=len(self.class_names), class_names=self.class_names, mean=mean, std=std,
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         """The parts, still as files.

@@ -40,21 +40,11 @@ class Photos(DataSet):
     source: str = "ships"
 
     def __init__(
-        self,
-        *,
-        root: str | None = None,
-        longest: PositiveInt = 640,
-        in_channels: Literal[1, 3] = 1,
-        patch_size: PositiveInt = 64,
-        stride: PositiveInt | None = None,
-        kernel: Kernel = "sobel_x",
-        padding: NonNegativeInt = 0,
-        kernel_stride: PositiveInt = 1,
-        sign: bool = True,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
-        split_seed: Seed = 42,
-    ):
+        self, *, root: str | None = None, longest: PositiveInt = 640, in_channels: Literal[1, 3] = 1,
+        patch_size: PositiveInt = 64, stride: PositiveInt | None = None, kernel: Kernel = "sobel_x",
+        padding: NonNegativeInt = 0, kernel_stride: PositiveInt = 1, sign: bool = True,
+        val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `root`: a folder of images; None: the two sample photographs.
@@ -83,14 +73,10 @@ class Photos(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="image",
-            target="image",
-            in_channels=self.in_channels,
-            image_size=(self.patch_size, self.patch_size),
-            out_features=self.in_channels,
-            target_name=self.kernel if self.sign else f"|{self.kernel}|",
+            kind="image", target="image", in_channels=self.in_channels, image_size=(self.patch_size, self.patch_size),
+            out_features=self.in_channels, target_name=self.kernel if self.sign else f"|{self.kernel}|",
             target_kernel=KERNELS[self.kernel],
-        )
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         """The parts, in memory.

@@ -15,16 +15,10 @@ class Synthetic(Generated):
     target: str = "class"
 
     def __init__(
-        self,
-        *,
-        in_channels: PositiveInt = 1,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 28,
-        out_features: PositiveInt = 10,
-        num_train: PositiveInt = 160,
-        num_val: NonNegativeInt = 64,
-        num_test: NonNegativeInt = 160,
-        seed: Seed = 0,
-    ):
+        self, *, in_channels: PositiveInt = 1, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 28,
+        out_features: PositiveInt = 10, num_train: PositiveInt = 160, num_val: NonNegativeInt = 64,
+        num_test: NonNegativeInt = 160, seed: Seed = 0,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `in_channels`: C of the images (N, C, H, W).

@@ -31,14 +31,9 @@ class TorchvisionImages(DataSet):
     usual_mirrors: tuple[str, ...]
 
     def __init__(
-        self,
-        *,
-        root: str | None = None,
-        val_fraction: ProperFraction = 0.05,
-        num_train: PositiveInt | None = None,
-        split_seed: Seed = 42,
-        mirrors: tuple[str, ...] | None = None,
-    ):
+        self, *, root: str | None = None, val_fraction: ProperFraction = 0.05, num_train: PositiveInt | None = None,
+        split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `root`: the folder of all data sets; None: the environment's `DLRUN_DATA`, else `./data`.
@@ -54,15 +49,9 @@ class TorchvisionImages(DataSet):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="image",
-            target="class",
-            in_channels=len(self.mean),
-            image_size=self.image_size,
-            out_features=len(self.class_names),
-            class_names=self.class_names,
-            mean=self.mean,
-            std=self.std,
-        )
+            kind="image", target="class", in_channels=len(self.mean), image_size=self.image_size,
+            out_features=len(self.class_names), class_names=self.class_names, mean=self.mean, std=self.std,
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         self._provide()

@@ -42,17 +42,11 @@ class Hello(DataSet):
         letters = tuple(sorted({*self.text, *self.labels}))
         is_one_hot = self.encoding == "one_hot"
         return DataSpec(
-            kind="series" if is_one_hot else "tokens",
-            target="step_class",
-            in_features=len(letters) if is_one_hot else None,
-            vocab_size=None if is_one_hot else len(letters),
-            seq_len=len(self.text),
-            per_step=True,
-            causal=True,
-            out_features=len(letters),
-            vocabulary=letters,
+            kind="series" if is_one_hot else "tokens", target="step_class",
+            in_features=len(letters) if is_one_hot else None, vocab_size=None if is_one_hot else len(letters),
+            seq_len=len(self.text), per_step=True, causal=True, out_features=len(letters), vocabulary=letters,
             class_names=letters,
-        )
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         inputs, _ = self.encode([self.text], self.spec)

@@ -33,15 +33,9 @@ class CopyMemory(MadeSequences):
     target: str = "step_class"
 
     def __init__(
-        self,
-        *,
-        blank_steps: PositiveInt = 100,
-        num_to_copy: PositiveInt = 10,
-        num_train: PositiveInt = 10000,
-        num_val: NonNegativeInt = 1000,
-        num_test: NonNegativeInt = 1000,
-        seed: Seed = 0,
-    ):
+        self, *, blank_steps: PositiveInt = 100, num_to_copy: PositiveInt = 10, num_train: PositiveInt = 10000,
+        num_val: NonNegativeInt = 1000, num_test: NonNegativeInt = 1000, seed: Seed = 0,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `blank_steps`: steps between the symbols and the first answer: blanks, and one marker at their end.
@@ -56,16 +50,9 @@ class CopyMemory(MadeSequences):
     def spec(self) -> DataSpec:
         symbols = tuple("12345678")
         return DataSpec(
-            kind="tokens",
-            target="step_class",
-            vocab_size=10,
-            seq_len=self.blank_steps + 2 * self.num_to_copy,
-            per_step=True,
-            causal=True,
-            out_features=8,
-            class_names=symbols,
-            vocabulary=("blank", *symbols, "marker"),
-        )
+            kind="tokens", target="step_class", vocab_size=10, seq_len=self.blank_steps + 2 * self.num_to_copy,
+            per_step=True, causal=True, out_features=8, class_names=symbols, vocabulary=("blank", *symbols, "marker"),
+        )  # fmt: skip
 
     def draw(self, size: int, generator: Generator) -> TensorPart:
         symbols = torch.randint(8, (size, self.num_to_copy), generator=generator)
@@ -86,14 +73,9 @@ class Adding(MadeSequences):
     target: str = "value"
 
     def __init__(
-        self,
-        *,
-        seq_len: PositiveInt = 200,
-        num_train: PositiveInt = 20000,
-        num_val: NonNegativeInt = 1000,
-        num_test: NonNegativeInt = 1000,
-        seed: Seed = 0,
-    ):
+        self, *, seq_len: PositiveInt = 200, num_train: PositiveInt = 20000, num_val: NonNegativeInt = 1000,
+        num_test: NonNegativeInt = 1000, seed: Seed = 0,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `seq_len`: T, at least 2.
@@ -108,15 +90,9 @@ class Adding(MadeSequences):
     @property
     def spec(self) -> DataSpec:
         return DataSpec(
-            kind="series",
-            target="value",
-            in_features=2,
-            seq_len=self.seq_len,
-            causal=True,
-            out_features=1,
-            feature_names=("number", "mark"),
-            target_name="sum",
-        )
+            kind="series", target="value", in_features=2, seq_len=self.seq_len, causal=True, out_features=1,
+            feature_names=("number", "mark"), target_name="sum",
+        )  # fmt: skip
 
     def draw(self, size: int, generator: Generator) -> TensorPart:
         numbers = torch.rand(size, self.seq_len, generator=generator)
@@ -140,16 +116,10 @@ class SelectiveCopying(MadeSequences):
     target: str = "step_class"
 
     def __init__(
-        self,
-        *,
-        seq_len: PositiveInt = 256,
-        num_to_copy: PositiveInt = 16,
-        vocab_size: PositiveInt = 16,
-        num_train: PositiveInt = 20000,
-        num_val: NonNegativeInt = 1000,
-        num_test: NonNegativeInt = 1000,
+        self, *, seq_len: PositiveInt = 256, num_to_copy: PositiveInt = 16, vocab_size: PositiveInt = 16,
+        num_train: PositiveInt = 20000, num_val: NonNegativeInt = 1000, num_test: NonNegativeInt = 1000,
         seed: Seed = 0,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `seq_len`: steps of noise and symbols, before the markers.
@@ -169,16 +139,10 @@ class SelectiveCopying(MadeSequences):
     def spec(self) -> DataSpec:
         symbols = tuple(str(symbol) for symbol in range(1, self.vocab_size - 1))
         return DataSpec(
-            kind="tokens",
-            target="step_class",
-            vocab_size=self.vocab_size,
-            seq_len=self.seq_len + self.num_to_copy,
-            per_step=True,
-            causal=True,
-            out_features=len(symbols),
-            class_names=symbols,
+            kind="tokens", target="step_class", vocab_size=self.vocab_size, seq_len=self.seq_len + self.num_to_copy,
+            per_step=True, causal=True, out_features=len(symbols), class_names=symbols,
             vocabulary=("noise", *symbols, "marker"),
-        )
+        )  # fmt: skip
 
     def draw(self, size: int, generator: Generator) -> TensorPart:
         symbols = torch.randint(self.vocab_size - 2, (size, self.num_to_copy), generator=generator)
@@ -202,15 +166,9 @@ class InductionHeads(MadeSequences):
     target: str = "class"
 
     def __init__(
-        self,
-        *,
-        seq_len: PositiveInt = 64,
-        vocab_size: PositiveInt = 16,
-        num_train: PositiveInt = 20000,
-        num_val: NonNegativeInt = 1000,
-        num_test: NonNegativeInt = 1000,
-        seed: Seed = 0,
-    ):
+        self, *, seq_len: PositiveInt = 64, vocab_size: PositiveInt = 16, num_train: PositiveInt = 20000,
+        num_val: NonNegativeInt = 1000, num_test: NonNegativeInt = 1000, seed: Seed = 0,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `seq_len`: T, at least 3.
@@ -229,15 +187,9 @@ class InductionHeads(MadeSequences):
     def spec(self) -> DataSpec:
         plain = tuple(str(token) for token in range(self.vocab_size - 1))
         return DataSpec(
-            kind="tokens",
-            target="class",
-            vocab_size=self.vocab_size,
-            seq_len=self.seq_len,
-            causal=True,
-            out_features=len(plain),
-            class_names=plain,
-            vocabulary=(*plain, "special"),
-        )
+            kind="tokens", target="class", vocab_size=self.vocab_size, seq_len=self.seq_len, causal=True,
+            out_features=len(plain), class_names=plain, vocabulary=(*plain, "special"),
+        )  # fmt: skip
 
     def draw(self, size: int, generator: Generator) -> TensorPart:
         special = self.vocab_size - 1

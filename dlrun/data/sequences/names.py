@@ -81,16 +81,10 @@ class Names(ReadOnce):
     source: str = "ships"
 
     def __init__(
-        self,
-        *,
-        collection: Literal["ships", "course", "languages"] = "ships",
-        root: str | None = None,
-        ascii: bool = False,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
-        split_seed: Seed = 42,
-        mirrors: tuple[str, ...] | None = None,
-    ):
+        self, *, collection: Literal["ships", "course", "languages"] = "ships", root: str | None = None,
+        ascii: bool = False, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2,
+        split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `collection`: which of the three lists.
@@ -132,15 +126,9 @@ class Names(ReadOnce):
         whole = TensorPart((tokens, lengths), target)
         pieces = torch.arange(len(whole)).split([len(part) for part in rows.values()])
         spec = DataSpec(
-            kind="tokens",
-            target="class",
-            vocab_size=len(vocabulary),
-            seq_len=tokens.shape[1],
-            out_features=len(class_names),
-            vocabulary=vocabulary,
-            class_names=class_names,
-            target_name="language",
-        )
+            kind="tokens", target="class", vocab_size=len(vocabulary), seq_len=tokens.shape[1],
+            out_features=len(class_names), vocabulary=vocabulary, class_names=class_names, target_name="language",
+        )  # fmt: skip
         return spec, {part: whole.subset(piece) for part, piece in zip(rows, pieces, strict=True)}
 
     def _read(self) -> dict[str, list[Row]]:

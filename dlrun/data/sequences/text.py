@@ -34,14 +34,9 @@ class Text(ReadOnce):
     source: str = "ships"
 
     def __init__(
-        self,
-        *,
-        path: str | None = None,
-        root: str | None = None,
-        seq_len: PositiveInt = 64,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.1,
-    ):
+        self, *, path: str | None = None, root: str | None = None, seq_len: PositiveInt = 64,
+        val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `path`: a text file; None: the story.
@@ -68,15 +63,9 @@ class Text(ReadOnce):
         pieces = self._cut(read_utf8(self.path).decode())
         vocabulary = characters.vocabulary_of([pieces["train"]])
         spec = DataSpec(
-            kind="tokens",
-            target="next_token",
-            vocab_size=len(vocabulary),
-            seq_len=self.seq_len,
-            per_step=True,
-            causal=True,
-            out_features=len(vocabulary),
-            vocabulary=vocabulary,
-        )
+            kind="tokens", target="next_token", vocab_size=len(vocabulary), seq_len=self.seq_len, per_step=True,
+            causal=True, out_features=len(vocabulary), vocabulary=vocabulary,
+        )  # fmt: skip
         return spec, {
             part: self._windows(characters.encode([piece], vocabulary)[0][0]) for part, piece in pieces.items()
         }

@@ -192,14 +192,10 @@ class CSVFile(FeatureTable):
         whole = TensorPart((inputs,), values)
         split: dict[str, Part] = {name: whole.subset(torch.from_numpy(index)) for name, index in parts.items()}
         spec = DataSpec(
-            kind="features",
-            target=target.kind,
-            in_features=len(feature_names),
-            out_features=len(class_names) if target.kind == "class" else 1,
-            class_names=class_names or None,
-            feature_names=feature_names,
-            target_name=sheet.names[roles.target],
-        )
+            kind="features", target=target.kind, in_features=len(feature_names),
+            out_features=len(class_names) if target.kind == "class" else 1, class_names=class_names or None,
+            feature_names=feature_names, target_name=sheet.names[roles.target],
+        )  # fmt: skip
         return self._with_statistics(spec, split), split
 
     def _roles(self, sheet: Sheet) -> Roles:

@@ -19,13 +19,9 @@ class FeatureTable(ReadOnce):
     source: str = "ships"
 
     def __init__(
-        self,
-        *,
-        standardize: bool = True,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
+        self, *, standardize: bool = True, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2,
         split_seed: Seed = 42,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `standardize`: whether the model gets (x - mean) / std of each feature, by the train part, or the raw values.
@@ -58,14 +54,9 @@ class ValueTable(FeatureTable):
     target: str = "value"
 
     def __init__(
-        self,
-        *,
-        standardize: bool = True,
-        standardize_target: bool = True,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
-        split_seed: Seed = 42,
-    ):
+        self, *, standardize: bool = True, standardize_target: bool = True, val_fraction: ProperFraction = 0.1,
+        test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
+    ):  # fmt: skip
         """**Arguments:**
 
         - `standardize`: whether the model gets (x - mean) / std of each feature, by the train part, or the raw values.

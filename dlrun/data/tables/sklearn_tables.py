@@ -102,16 +102,10 @@ class CaliforniaHousing(ValueTable):
     source: str = "download"
 
     def __init__(
-        self,
-        *,
-        root: str | None = None,
-        standardize: bool = True,
-        standardize_target: bool = True,
-        val_fraction: ProperFraction = 0.1,
-        test_fraction: ProperFraction = 0.2,
-        split_seed: Seed = 42,
+        self, *, root: str | None = None, standardize: bool = True, standardize_target: bool = True,
+        val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
-    ):
+    ):  # fmt: skip
         """**Arguments:**
 
         - `root`: the folder of all data sets; None: the environment's `DLRUN_DATA`, else `./data`.
@@ -169,24 +163,16 @@ def _values(target: np.ndarray | Tensor) -> Tensor:
 
 def _value_spec(feature_names: tuple[str, ...], target_name: str) -> DataSpec:
     return DataSpec(
-        kind="features",
-        target="value",
-        in_features=len(feature_names),
-        out_features=1,
-        feature_names=feature_names,
+        kind="features", target="value", in_features=len(feature_names), out_features=1, feature_names=feature_names,
         target_name=target_name,
-    )
+    )  # fmt: skip
 
 
 def _class_spec(
     feature_names: tuple[str, ...], target_name: str, class_names: tuple[str, ...], is_binary: bool = False
 ) -> DataSpec:
     return DataSpec(
-        kind="features",
-        target="binary" if is_binary else "class",
-        in_features=len(feature_names),
-        out_features=1 if is_binary else len(class_names),
-        class_names=class_names,
-        feature_names=feature_names,
+        kind="features", target="binary" if is_binary else "class", in_features=len(feature_names),
+        out_features=1 if is_binary else len(class_names), class_names=class_names, feature_names=feature_names,
         target_name=target_name,
-    )
+    )  # fmt: skip

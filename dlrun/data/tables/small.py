@@ -53,14 +53,9 @@ class Hours(ThreePoints):
     @property
     def spec(self) -> DataSpec:
         spec = DataSpec(
-            kind="features",
-            target="binary",
-            in_features=1,
-            out_features=1,
-            class_names=("failed", "passed"),
-            feature_names=("hours",),
-            target_name="passed",
-        )
+            kind="features", target="binary", in_features=1, out_features=1, class_names=("failed", "passed"),
+            feature_names=("hours",), target_name="passed",
+        )  # fmt: skip
         return standardized(spec, self.load()) if self.standardize else spec
 
     def load(self) -> dict[str, Part]:
