@@ -40,7 +40,7 @@ ONLY = {
     "optim": {"dlrun.config.schema", "dlrun.config.registry"},
     "engine": {"dlrun.config.spec"},
 }
-LIBRARIES = {"hydra": {"dlrun.config.compose", "dlrun.cli.main"}, "omegaconf": {"dlrun.config", "dlrun.store"}}
+LIBRARIES = {"hydra": {"dlrun.config.compose", "dlrun.cli.hydra_flags"}, "omegaconf": {"dlrun.config", "dlrun.store"}}
 
 
 def module_name(path: pathlib.Path) -> str:

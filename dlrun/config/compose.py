@@ -128,18 +128,24 @@ class Composer:
         """The config that `overrides` stand for. **Raises:** `UserError`."""
         choices: dict[str, Override] = {}
         values: list[Override] = []
-        for override in [part for whole in parse(overrides) for part in _apart(whole)]:
-            if self._is_choice(override):
-                choices[override.key_or_group] = override
-            else:
-                values.append(override)
+        key = "config"
+        for whole in parse(overrides):
+            for override in _apart(whole) if isinstance(whole.value(), dict) else [whole]:
+                if self._is_choice(override):
+                    choices[override.key_or_group] = override
+                else:
+                    values.append(override)
         try:
             config = self._merge(choices)
             for override in values:
-                _set(config, override)
+                key = override.key_or_group
+                OmegaConf.update(config, key, override.value(), force_add=True)
             return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
         except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
             raise UserError(f"config: {_one_line(error)}") from error
+        except ValueError as error:
+            # A list has no keys but numbers.
+            raise UserError(f"{key}: cannot be set: {_one_line(error)}") from error
 
     def _merge(self, choices: dict[str, Override]) -> DictConfig:
         """config.yaml and the chosen files, merged by Hydra."""
@@ -221,14 +227,6 @@ def _apart(override: Override) -> list[Override]:
         return [override]
     keys = {str(key): part for key, part in value.items() if key != "name"}
     return parse([word(group, str(value["name"])), *(word(f"{group}.{key}", part) for key, part in keys.items())])
-
-
-def _set(config: DictConfig, override: Override) -> None:
-    try:
-        OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
-    except ValueError as error:
-        # A list has no keys but numbers.
-        raise UserError(f"{override.key_or_group}: cannot be set: {_one_line(error)}") from error
 
 
 def _read(word: str) -> Override | None:

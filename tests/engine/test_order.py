@@ -61,9 +61,7 @@ def test_examples_of_one_length_meet():
     assert sum(spread) < sum(random) / 10
 
 
-@given(
-    st.lists(st.integers(0, 5), min_size=20, max_size=80), st.integers(1, 3), st.integers(1, 3), st.integers(0, 100)
-)
+@given(st.lists(st.integers(0, 5), min_size=20, max_size=80), st.integers(1, 3), st.integers(1, 3), st.integers(0, 100))
 def test_p_classes_of_k_samples_exactly(labels, num_classes, num_samples, seed):
     labels = torch.tensor(labels)
     counts = torch.bincount(labels)
