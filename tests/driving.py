@@ -6,6 +6,7 @@ import os
 import select
 from multiprocessing import forkserver
 
+import killing
 from killing import die_at
 from plugged_in import plugged_in
 
@@ -19,15 +20,8 @@ FORKS = multiprocessing.get_context("fork")
 @contextlib.contextmanager
 def server(plug_in):
     """One server for the jobs of all tests of a module, born with the plug-in in its environment."""
-    forkserver._forkserver._stop()
-    with plugged_in(plug_in):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(worker.PRELOAD)
-        first = context.Process(target=worker.describe_exit, args=(0,))
-        first.start()
-        first.join()
+    with plugged_in(plug_in), killing.server([*worker.PRELOAD, "warm"]):
         yield
-    forkserver._forkserver._stop()
 
 
 def drive(words, moment):

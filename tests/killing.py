@@ -1,13 +1,36 @@
 """A process that is killed at a certain moment, and all bits that a run has left."""
 
+import contextlib
 import functools
 import importlib
 import itertools
 import json
+import multiprocessing
 import os
+import pathlib
 import signal
+from multiprocessing import forkserver
+
+import pytest
 
 from dlrun.store import checkpoint
+
+
+@contextlib.contextmanager
+def server(preload: list[str]):
+    """A fork server of a module's own that has imported `preload`, of tests too, before it forks for the first time."""
+    forkserver._forkserver._stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # A server knows no sys.path but the one that it is born with.
+        patch.setenv("PYTHONPATH", str(pathlib.Path(__file__).parent))
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(preload)
+        # Its first child is born when all is imported.
+        first = context.Process(target=os.getpid)
+        first.start()
+        first.join()
+    yield
+    forkserver._forkserver._stop()
 
 
 def die_at(moment) -> None:

@@ -59,20 +59,20 @@ CASES = [
     *([f"model={model}", "data=synthetic"] for model in ("resnet", "mobilenet_v2")),
     ["model=conv_filter", "data=photos", "data.patch_size=32"],
     ["model=cnn", "data=digits", "task=one_vs_rest"],
-    *(
-        [f"model={model}", f"data={data}"]
-        for model in SEQUENCES
-        for data in ("adding", "copy_memory", "induction_heads")
-    ),
-    *([f"model={model}", "data=hello"] for model in ("rnn_cell", "rnn", "tcn", "transformer", "mamba")),
-    *([f"model={model}", "data=text", "data.seq_len=8"] for model in ("gru", "tcn", "transformer", "mamba2")),
+    # A model reads values or words, each of which is a code path of its own; names have a length each.
+    *([f"model={model}", "data=adding"] for model in ("gru", "tcn", "transformer", "mamba2")),
+    *([f"model={model}", "data=copy_memory"] for model in SEQUENCES),
     *([f"model={model}", "data=names"] for model in ("tcn", "transformer", "mamba", "mamba2", "rnn_cell")),
+    ["model=lstm", "data=induction_heads"],
+    ["model=rnn", "data=hello"],
+    ["model=gru", "data=text", "data.seq_len=8"],
     *([f"model={model}", "data=block_model"] for model in NODES),
     *([f"model={model}", "data=motifs"] for model in (*NODES[1:4], "gin", "ggnn")),
     *(["model=gin", "data=motifs", f"model.readout={readout}"] for readout in ("mean", "max", "set2set")),
     *(["model=mlp", "data=iris", f"optimizer={optimizer}"] for optimizer in OPTIMIZERS),
-    *(["model=cnn", "data=digits", f"optimizer={optimizer}"] for optimizer in ("sgd", "adam", "rmsprop", "muon")),
-    *(["model=cnn", f"data={data}", f"augment={augment}"] for augment in AUGMENTS for data in ("digits", "synthetic")),
+    *(["model=cnn", "data=digits", f"optimizer={optimizer}"] for optimizer in ("sgd", "muon")),
+    *(["model=cnn", "data=synthetic", f"augment={augment}"] for augment in AUGMENTS),
+    *(["model=cnn", "data=digits", f"augment={augment}"] for augment in ("geometric", "colour", "cutmix")),
     *(["model=graphsage", "data=block_model", f"sampler={sampler}"] for sampler in SAMPLERS),
     *(["model=cnn", "data=digits", f"sampler={sampler}"] for sampler in ("balanced", "classes")),
     ["model=cnn", "data=digits", "trainer.ema_decay=0.9", "trainer.clip_grad_norm=1", "scheduler=warmup_cosine"],

@@ -18,6 +18,7 @@ import hydra
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -34,6 +35,13 @@ from dlrun.errors import UserError
 # Hydra before 1.4 wants to be told, 1.4 warns when it is.
 VERSION_BASE: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": "1.3"}
 MAX_JOBS = 10_000
+# The files of Hydra's own launcher, logging and help, which nothing here reads: most of the time it takes to compose.
+HYDRAS_OWN = [
+    f"~hydra/{group}"
+    for default in HydraConf().defaults
+    for group, option in dict(default).items()
+    if option is not None
+]
 
 
 def groups(config_dirs: list[str]) -> dict[str, list[str]]:
@@ -157,7 +165,7 @@ class Composer:
                 words.append(f"hydra.searchpath=[{','.join(map(_quoted, searched))}]")
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(places.conf_folder()), job_name="dlrun", **VERSION_BASE):
-                self.merged[known] = compose("config", words)
+                self.merged[known] = compose("config", [*words, *HYDRAS_OWN])
         return copy.deepcopy(self.merged[known])
 
     def _is_choice(self, override: Override) -> bool:

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 
+import killing
 import pytest
 from killing import content, die_at
 from tiny import TINY
@@ -29,7 +30,6 @@ WORDS = [
     "device.threads=1",
 ]
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["hydra", "dlrun.run.run", "dlrun.run.resume", "dlrun.tasks.multiclass"])
 
 
 # (Where, which call of it, whether before or after it): the moments at which a kill could do most harm.
@@ -68,6 +68,12 @@ def child(folder: str, words: list[str], moment=None) -> None:
                 run(check.parse(compose.tree([*words, f"folder={folder}"], [])), words)
         except KeyboardInterrupt as error:
             os._exit(128 + getattr(error, "number", signal.SIGINT))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    with killing.server(["warm"]):
+        yield
 
 
 def spawn(folder, words=WORDS, moment=None):
