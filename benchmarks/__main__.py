@@ -49,7 +49,7 @@ class Bench:
             for is_train in (True, False)
         )
         self.spec, view = views.as_kind(data.spec, pairing.accepts(name, data.spec.kind))
-        prepare = views.prepare(data.spec, view)
+        prepare = views.preparation(data.spec, view)
         self.train = resident(parts["train"], prepare, shuffle=True)
         self.test = resident(parts["test"], prepare, batch_size=4 * BATCH_SIZE)
         self.steps = resident(parts["train"], prepare, shuffle=True, limit=NUM_STEPS)

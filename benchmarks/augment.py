@@ -29,7 +29,7 @@ def measure(repeats: int) -> None:
     for name in AUGMENTS.names():
         change = AUGMENTS.get(name)()
         augment = Augmentation(change, seed=0, num_classes=spec.out_features) if change is not None else None
-        loader = resident(part, views.prepare(spec), shuffle=True, augment=augment)
+        loader = resident(part, views.preparation(spec), shuffle=True, augment=augment)
         ways[name] = lambda loader=loader: engine_epoch(
             devices.place(copy.deepcopy(model), CPU, channels_last=True), loader, None, "fp32", spec
         )

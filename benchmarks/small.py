@@ -55,7 +55,7 @@ def line() -> dict[str, Callable[[], None]]:
     """1000 epochs of one step on three points."""
     data = Line()
     part = data.load()["train"]
-    loader = resident(part, views.prepare(data.spec), batch_size=3, shuffle=True)
+    loader = resident(part, views.preparation(data.spec), batch_size=3, shuffle=True)
 
     def bare() -> None:
         model = nn.Linear(1, 1)
@@ -93,7 +93,7 @@ def names() -> dict[str, Callable[[], None]]:
     """An epoch of the name classifier on the course's files."""
     data = Names(collection="course")
     part, spec = data.load()["train"], data.spec
-    loader = resident(part, views.prepare(spec), batch_size=NAMES_BATCH_SIZE, shuffle=True)
+    loader = resident(part, views.preparation(spec), batch_size=NAMES_BATCH_SIZE, shuffle=True)
     tokens, lengths = part.inputs
     first = BareClassifier(spec.vocab_size, spec.out_features)
     model = MODELS.get("gru")(vocab_size=spec.vocab_size, per_step=False, causal=False, out_features=spec.out_features)

@@ -161,7 +161,7 @@ def on_gpu(made: Loader) -> Loader:
     return made
 
 
-def take_steps(words, monkeypatch, fill, steps=3):
+def take_steps(words, monkeypatch, fill, steps=2):
     """The first steps of the second epoch, as `fit` takes them."""
     data = next(word.removeprefix("data=") for word in words if word.startswith("data="))
     config = check.parse(compose.tree([*words, *SMALL.get(data, []), "device=cpu", "trainer.batch_size=8"], []))

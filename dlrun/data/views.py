@@ -81,7 +81,7 @@ def as_kind(spec: DataSpec, accepts: Sequence[str], options: Options | None = No
     return view.spec, view
 
 
-def prepare(spec: DataSpec, view: View | None = None) -> Prepare:
+def preparation(spec: DataSpec, view: View | None = None) -> Prepare:
     """The function from the raw inputs of a batch of data with `spec` to a model's inputs.
 
     An image (B, C, H, W) in 0..255 becomes float32 `(x / 255 - mean) / std`, features (B, F) become

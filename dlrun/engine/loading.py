@@ -49,7 +49,7 @@ class Loader:
             yield from self.source.batches(epoch, start)
             return
         for index in self.order.batches(epoch)[start:]:
-            yield self.made(self.part.take(self.rows(epoch, index)), epoch, index)
+            yield self.prepared(self.part.take(self.rows(epoch, index)), epoch, index)
 
     def rows(self, epoch: int | None, index: Tensor) -> Tensor:
         """What is read for the examples `index` (B,): they, and behind them what they are mixed with."""
@@ -58,7 +58,7 @@ class Loader:
         partners = self.options.augment.partners(epoch, index, len(self.part))
         return index if partners is None else torch.cat([index, partners])
 
-    def made(self, raw: Batch, epoch: int | None, index: Tensor) -> Batch:
+    def prepared(self, raw: Batch, epoch: int | None, index: Tensor) -> Batch:
         """`raw` as the model takes it; `index` (B,) are its examples, on the host."""
         if self.options.augment is not None and epoch is not None:
             raw = self.options.augment(raw, self.part, epoch, index)
@@ -68,7 +68,7 @@ class Loader:
     def example(self) -> Batch:
         """What a model gets for the first example alone."""
         first = torch.zeros(1, dtype=torch.int64)
-        return self.made(self.part.take(first).to(self.device), None, first)
+        return self.prepared(self.part.take(first).to(self.device), None, first)
 
     def exact(self) -> "Loader":
         """The loader to measure with: this one, unless its batches are but samples of what a model needs."""
@@ -109,7 +109,7 @@ class _Source:
         order = self.loader.order.batches(epoch)[start:]
         self.schedule.wanted = [self.loader.rows(epoch, index).tolist() for index in order]
         for index, raw in zip(order, self.reader, strict=True):
-            yield self.loader.made(raw.to(self.loader.device), epoch, index)
+            yield self.loader.prepared(raw.to(self.loader.device), epoch, index)
 
 
 class _Schedule(Sampler[list[int]]):

@@ -71,7 +71,7 @@ def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:
     pairing.check_answer(model, name, spec.target, task)
     pairing.check_input(model, name, spec.kind)
     seen, chosen = views.as_kind(spec, pairing.accepts(model, spec.kind), config.view)
-    return seen, views.prepare(spec, chosen)
+    return seen, views.preparation(spec, chosen)
 
 
 def model(config: Config, spec: DataSpec) -> nn.Module:

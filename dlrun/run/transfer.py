@@ -25,7 +25,7 @@ class Transfer:
     freezing: Freezing | None = None
 
 
-def prepare(config: Config, model: nn.Module, spec: DataSpec, inputs: tuple[Tensor, ...], resumes: bool) -> Transfer:
+def begin(config: Config, model: nn.Module, spec: DataSpec, inputs: tuple[Tensor, ...], resumes: bool) -> Transfer:
     """Loads the weights to start from, unless the run goes on with its own, and finds the blocks that are frozen.
 
     **Raises:** `UserError` if the weights do not fit, or what is to be frozen is not there.

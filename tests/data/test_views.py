@@ -8,7 +8,7 @@ import torch
 
 from dlrun.config import pairing
 from dlrun.config.spec import DataSpec
-from dlrun.data.views import VIEWS, _Normalize, as_kind, prepare
+from dlrun.data.views import VIEWS, _Normalize, as_kind, preparation
 from dlrun.errors import UserError
 
 SPEC = DataSpec(
@@ -35,14 +35,14 @@ def test_a_feature_model_sees_flat_images():
     assert (seen.kind, seen.in_features, seen.in_channels, seen.image_size) == ("features", 60, None, None)
     assert (seen.target, seen.out_features, seen.class_names) == ("class", 10, SPEC.class_names)
     assert view is not None and view.spec is seen
-    (flat,) = prepare(SPEC, view)((images(),))
+    (flat,) = preparation(SPEC, view)((images(),))
     assert flat.shape == (7, seen.in_features)
     assert torch.allclose(flat.double(), expected(images()).flatten(1), atol=1e-6)
 
 
 def test_prepare_scales_and_normalizes_each_channel():
     raw = images()
-    ready = prepare(SPEC)
+    ready = preparation(SPEC)
     for _ in range(2):
         (batch,) = ready((raw,))
         assert batch.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_prepare_scales_and_normalizes_each_channel():
 
 
 def test_prepare_without_statistics_only_scales():
-    (batch,) = prepare(DataSpec(kind="image", target="class"))((images(),))
+    (batch,) = preparation(DataSpec(kind="image", target="class"))((images(),))
     assert torch.allclose(batch, images() / 255)
 
 
@@ -63,16 +63,16 @@ def test_the_constants_follow_the_device_of_the_batch():
 
 def test_prepare_leaves_other_kinds_alone():
     nodes = torch.arange(6).view(2, 3)
-    assert prepare(DataSpec(kind="graph", target="node_class"))((nodes,))[0] is nodes
+    assert preparation(DataSpec(kind="graph", target="node_class"))((nodes,))[0] is nodes
 
 
 def test_tokens_are_cut_to_the_longest_unless_every_step_has_a_target():
     tokens, lengths = torch.arange(8, dtype=torch.uint8).view(2, 4), torch.tensor([3, 1])
-    cut, same = prepare(DataSpec(kind="tokens", target="class"))((tokens, lengths))
+    cut, same = preparation(DataSpec(kind="tokens", target="class"))((tokens, lengths))
     assert cut.dtype == torch.int64 and cut.tolist() == [[0, 1, 2], [4, 5, 6]] and same is lengths
-    whole, _ = prepare(DataSpec(kind="tokens", target="step_class", per_step=True))((tokens, lengths))
+    whole, _ = preparation(DataSpec(kind="tokens", target="step_class", per_step=True))((tokens, lengths))
     assert whole.tolist() == tokens.tolist()
-    (alone,) = prepare(DataSpec(kind="tokens", target="class"))((tokens,))
+    (alone,) = preparation(DataSpec(kind="tokens", target="class"))((tokens,))
     assert alone.shape == (2, 4)
 
 
@@ -81,16 +81,16 @@ def test_a_sequence_model_reads_an_image_by_rows_or_pixels(series, shape):
     options = types.SimpleNamespace(series=series, permute_seed=None)
     seen, view = as_kind(SPEC, ("tokens", "series"), options=options)
     assert (seen.kind, seen.seq_len, seen.in_features, seen.in_channels) == ("series", *shape, None)
-    (read,) = prepare(SPEC, view)((images(),))
+    (read,) = preparation(SPEC, view)((images(),))
     assert read.shape == (7, *shape)
     pixels = expected(images())  # (7, 3, 4, 5)
     step = pixels[:, :, 2].flatten(1) if series == "rows" else pixels[:, :, 2, 0]
     assert torch.allclose(read[:, 2 if series == "rows" else 10].double(), step, atol=1e-6)
     options.permute_seed = 7
-    (mixed,) = prepare(SPEC, as_kind(SPEC, ("series",), options=options)[1])((images(),))
+    (mixed,) = preparation(SPEC, as_kind(SPEC, ("series",), options=options)[1])((images(),))
     assert not torch.equal(mixed, read)
     assert torch.equal(mixed.sort(dim=1).values, read.sort(dim=1).values)
-    assert torch.equal(mixed, prepare(SPEC, as_kind(SPEC, ("series",), options=options)[1])((images(),))[0])
+    assert torch.equal(mixed, preparation(SPEC, as_kind(SPEC, ("series",), options=options)[1])((images(),))[0])
 
 
 def test_no_view_is_one_line_that_says_what_would_fit():

@@ -212,7 +212,7 @@ def undisturbed(tmp_path_factory):
     return [(place / f"sweep/{n}/metrics.csv").read_text() for n in range(3)], time.perf_counter() - started
 
 
-KILLED = [*JOB, "trainer.epochs=40", "trainer.save_every=10", "seed=1,2,3", "sweep.jobs=2", "sweep.folder=sweep"]
+KILLED = [*JOB, "trainer.epochs=16", "trainer.save_every=4", "seed=1,2,3", "sweep.jobs=2", "sweep.folder=sweep"]
 
 
 def check_undisturbed(home, expected):

@@ -10,7 +10,7 @@ from csv_broken_values import BrokenValues
 from csv_cases import NA, Case, Damaged, good, number
 
 from dlrun.data.tables.csv_file import CSVFile
-from dlrun.data.views import prepare
+from dlrun.data.views import preparation
 from dlrun.errors import UserError
 
 MANY = "DLRUN_FUZZ" in os.environ
@@ -64,7 +64,7 @@ def check_values(case: Case, spec, parts) -> None:
 
 def check_sound(spec, parts) -> None:
     """Whatever was read is finite, of the offered sizes, and every class is known by name."""
-    ready = prepare(spec)
+    ready = preparation(spec)
     for part in parts.values():
         assert part.inputs[0].shape == (len(part), spec.in_features) and len(part) > 0
         assert ready(part.inputs)[0].isfinite().all()

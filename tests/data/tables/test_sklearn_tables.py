@@ -18,7 +18,7 @@ from dlrun.data import DATA
 from dlrun.data.splits import split_off
 from dlrun.data.tables import sklearn_tables
 from dlrun.data.tables.features import statistics
-from dlrun.data.views import prepare
+from dlrun.data.views import preparation
 from dlrun.engine.parts import TensorPart
 from dlrun.errors import UserError
 
@@ -64,7 +64,7 @@ def test_shipped_tables(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_only_the_train_part_is_standardized_to_mean_0_and_std_1(name):
     data = DATA.get(name)()
-    ready = {part: prepare(data.spec)(samples.inputs)[0] for part, samples in data.load().items()}
+    ready = {part: preparation(data.spec)(samples.inputs)[0] for part, samples in data.load().items()}
     assert ready["train"].mean(dim=0).abs().max() < 1e-4
     assert (ready["train"].std(dim=0, correction=0) - 1).abs().max() < 1e-4
     assert ready["test"].mean(dim=0).abs().max() > 1e-3
@@ -127,7 +127,7 @@ def test_a_constant_column_has_deviation_1():
 def test_large_numbers_keep_their_digits_when_standardized():
     seconds = torch.tensor([[1.7e9], [1.7e9 + 4096], [1.7e9 + 8192]])
     mean, std = statistics(seconds)
-    (ready,) = prepare(DataSpec(kind="features", target="value", mean=mean, std=std))((seconds,))
+    (ready,) = preparation(DataSpec(kind="features", target="value", mean=mean, std=std))((seconds,))
     assert torch.allclose(ready, torch.tensor([[-1.0], [0.0], [1.0]]) * 1.5**0.5, atol=1e-3)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dlrun.data.tables.small import Hours, Line
-from dlrun.data.views import prepare
+from dlrun.data.views import preparation
 
 
 def test_line_is_the_listing_of_the_notes():
@@ -26,8 +26,8 @@ def test_hours_is_the_listing_of_the_notes():
 @pytest.mark.parametrize("data", [Line, Hours])
 def test_raw_unless_standardized(data):
     (raw,) = data().load()["train"].inputs
-    assert prepare(data().spec)((raw,))[0] is raw
+    assert preparation(data().spec)((raw,))[0] is raw
     chosen = data(standardize=True)
     assert torch.equal(chosen.load()["train"].inputs[0], raw)
-    (ready,) = prepare(chosen.spec)((raw,))
+    (ready,) = preparation(chosen.spec)((raw,))
     assert torch.allclose(ready, torch.tensor([[-1.0], [0.0], [1.0]]) * 1.5**0.5)
