@@ -180,7 +180,10 @@ def _check_plain(value: Any, annotation: Any) -> Any:
     elif annotation is int:
         fits = isinstance(value, int) and not isinstance(value, bool)
     else:
-        fits = isinstance(value, annotation)
+        kind = typing.get_origin(annotation) or annotation
+        if not isinstance(kind, type):
+            raise ValueError(f"its annotation is {annotation}, which no value of a config can be checked by")
+        fits = isinstance(value, kind)
     if not fits:
         raise ValueError(f"must be {describe(annotation)}, found {value!r}")
     return value

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pytest
@@ -68,7 +69,8 @@ def test_a_range_is_an_interval(value, low, high):
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5))
 def test_any_value_is_either_accepted_or_refused_in_one_line(value):
-    for annotation in [a for a in schema.VOCABULARY.values() if a is not Literal]:
+    # A plug-in may write anything; `Annotated` alone is a class in Python 3.11 and none in 3.13.
+    for annotation in [*schema.VOCABULARY.values(), dict[str, int], Callable[[int], int], "a text"]:
         try:
             schema.check(value, annotation)
         except ValueError as error:
