@@ -95,6 +95,15 @@ def _is_at_or_below(module: str, place: str) -> bool:
     return module == place or module.startswith(f"{place}.")
 
 
+def test_no_file_stands_in_a_circle():
+    """Not within a room either, and what is imported for type checkers alone counts."""
+    modules = {module_name(path): path for path in FILES}
+    below = {name: (imports(path) & modules.keys()) - {name} for name, path in modules.items()}
+    while free := {name for name, others in below.items() if not others & below.keys()}:
+        below = {name: others for name, others in below.items() if name not in free}
+    assert not below, f"these import each other: {sorted(below)}"
+
+
 def test_only_one_file_steps():
     """No other than engine/step.py."""
     for path in FILES:

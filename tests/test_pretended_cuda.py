@@ -21,8 +21,8 @@ from torch._subclasses.fake_tensor import (
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config import check, compose
 from dlrun.data.graphs.parts import GraphsPart
+from dlrun.engine.contracts import Loader
 from dlrun.engine.draws import Draws
-from dlrun.engine.loading import Loader
 from dlrun.engine.metrics import Meter, chosen
 from dlrun.engine.step import Step
 from dlrun.run import assemble
@@ -153,7 +153,7 @@ class Compressed:
 
 def on_gpu(made: Loader) -> Loader:
     """A loader that was made for the CPU, moved."""
-    made.options, made.device = replace(made.options, device=GPU), GPU
+    made.options = replace(made.options, device=GPU)
     if isinstance(made, SampleLoader):
         made.x, made.edge_weight, made.degrees = (t.to(GPU) for t in (made.x, made.edge_weight, made.degrees))
     else:

@@ -11,7 +11,7 @@ it `learns` and the kind of output that it `needs`. dlrun/config/pairing.py hold
 Letters: B examples of a batch, N examples of a part, C channels, H, W pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -20,14 +20,11 @@ from torch import Tensor, nn
 
 from dlrun.config.spec import DataSpec
 from dlrun.engine import nested
+from dlrun.engine.draws import Draws
 from dlrun.engine.nested import Nested
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from dlrun.engine.draws import Draws
-    from dlrun.engine.findings import Findings
-    from dlrun.engine.loading import Loader
 
 
 @dataclass(slots=True)
@@ -168,6 +165,39 @@ class Order:
         raise NotImplementedError
 
 
+class Loader:
+    """The batches of `part` in `order`, as a model on `device` takes them. An epoch can start at any batch."""
+
+    part: Part
+    options: "LoaderOptions"
+    order: Order
+
+    @property
+    def device(self) -> torch.device:
+        return self.options.device
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self.order.sizes)
+
+    def num_in(self, first: int, last: int) -> int:
+        """How many examples the batches `first` up to, and without, `last` of an epoch hold."""
+        return sum(self.order.sizes[first:last])
+
+    def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from position `start` on; without an epoch, the examples as they are."""
+        raise NotImplementedError
+
+    def example(self) -> Batch:
+        """What a model gets for the first example alone."""
+        raise NotImplementedError
+
+    def exact(self) -> "Loader":
+        """The loader to measure with: this one, unless its batches are but samples of what a model needs."""
+        return self
+
+
 class Sampler:
     """How training batches are drawn from the train part; other parts are taken whole, in their order.
 
@@ -178,7 +208,7 @@ class Sampler:
     takes: ClassVar[str] = "any"
     num_hops: int | None = None
 
-    def loader(self, part: Part, options: "LoaderOptions") -> "Loader":
+    def loader(self, part: Part, options: "LoaderOptions") -> Loader:
         """The loader of the train part."""
         raise NotImplementedError
 
@@ -225,7 +255,7 @@ class Change:
     `draw` is called on the host, `apply` on the training device, which therefore is never waited for.
     """
 
-    def draw(self, draws: "Draws", size: tuple[int, int]) -> Any:
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Any:
         """What is to be done to each of B images of `size` (H, W); `draws` has a row of random numbers for each."""
         raise NotImplementedError
 
@@ -241,7 +271,7 @@ class Change:
 class Mixture:
     """Two images in one, and how much of each is in it."""
 
-    def draw(self, draws: "Draws", size: tuple[int, int]) -> Any:
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Any:
         """As in `Change`."""
         raise NotImplementedError
 
@@ -276,6 +306,53 @@ class Metric:
     def compute(self) -> dict[str, float]:
         """The values over all that was taken in; here the host may wait for the device."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a task draws its pictures from: the evaluated part and the model behind it.
+
+    **Fields:**
+
+    - `outputs`, `target`: of the whole part, an entry an example, on the CPU.
+    - `part`: the raw examples, in the same order.
+    - `forward`: from raw inputs (M, ...) to the model's outputs (M, ...), on the CPU.
+    - `model`: on its device, not training; `loader`: what it got of the part, batch after batch.
+    """
+
+    outputs: Nested
+    target: Nested
+    part: Part
+    forward: Callable[[Tensor], Tensor]
+    model: nn.Module
+    loader: Loader
+
+    def raw(self, index: Tensor) -> Tensor:
+        """The first raw input (M, ...) of the examples `index` (M,), on the CPU."""
+        return self.part.take(index).inputs[0].cpu()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the raw examples can be shown as pictures."""
+        raw = self.raw(torch.zeros(1, dtype=torch.int64))
+        return raw.dtype == torch.uint8 and raw.ndim == 4
+
+    def features(self) -> Tensor:
+        """The raw features (N, F) of all examples."""
+        return self.raw(torch.arange(len(self.part))).flatten(1)
+
+    def grid(self, points: int = 200) -> Tensor:
+        """Raw feature values that cover the part and a tenth more on each side.
+
+        (points, 1) for one feature, (points², 2) for two, the second turning fastest.
+        """
+        features = self.features()
+        low, high = features.min(dim=0).values, features.max(dim=0).values
+        margin = (high - low).clamp(min=1e-6) * 0.1
+        axes = [
+            torch.linspace(a, b, points) for a, b in zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
+        ]
+        return torch.cartesian_prod(*axes).reshape(-1, len(axes))
 
 
 class Task:
@@ -336,10 +413,10 @@ class Task:
         """What the weights themselves say, as metrics of the final part."""
         return {}
 
-    def pictures(self, findings: "Findings") -> dict[str, "Figure"]:
+    def pictures(self, findings: Findings) -> dict[str, "Figure"]:
         """Figures by name, of the evaluated part."""
         return {}
 
-    def sample(self, model: nn.Module, loader: "Loader") -> str | Tensor | None:
+    def sample(self, model: nn.Module, loader: Loader) -> str | Tensor | None:
         """What the model makes of something after an epoch: a text, or a picture (C, H, W) in 0..1."""
         return None

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.engine import nested
-from dlrun.engine.contracts import Metric, Task
+from dlrun.engine.contracts import Loader, Metric, Task
 from dlrun.engine.interrupt import Stop
-from dlrun.engine.loading import Loader
 from dlrun.engine.metrics import Meter
 from dlrun.engine.nested import Nested
 

@@ -4,10 +4,9 @@ import contextlib
 import time
 from typing import Any, Literal, Protocol
 
-from dlrun.engine.contracts import Task
+from dlrun.engine.contracts import Loader, Task
 from dlrun.engine.evaluate import evaluate
 from dlrun.engine.interrupt import Stop
-from dlrun.engine.loading import Loader
 from dlrun.engine.metrics import Meter, chosen
 from dlrun.engine.state import State
 from dlrun.engine.step import Step

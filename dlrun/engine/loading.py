@@ -19,32 +19,22 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dlrun.engine.contracts import Batch, LoaderOptions, Order, Part
+from dlrun.engine.contracts import Batch, Loader, LoaderOptions, Order, Part
 from dlrun.engine.order import Random, Sequential
 
 END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
-class Loader:
-    """The batches of `part` in `order`, as a model takes them. An epoch can start at any batch."""
+class PartLoader(Loader):
+    """The examples of `part` by their index; without an `order` each of them once an epoch."""
 
     def __init__(self, part: Part, options: LoaderOptions, order: Order | None = None):
-        self.options, self.device = options, options.device
+        self.options = options
         self.order = order if order is not None else _usual(part, options)
         self.part = part if options.workers is not None else part.to(options.device)
         self.source = _Source(self, options.workers) if options.workers is not None else None
 
-    @property
-    def num_batches(self) -> int:
-        """Batches of an epoch."""
-        return len(self.order.sizes)
-
-    def num_in(self, first: int, last: int) -> int:
-        """How many examples the batches `first` up to, and without, `last` of an epoch hold."""
-        return sum(self.order.sizes[first:last])
-
     def batches(self, epoch: int | None = None, start: int = 0) -> Iterator[Batch]:
-        """The batches of `epoch` from position `start` on; without an epoch, the examples as they are."""
         if self.source is not None:
             yield from self.source.batches(epoch, start)
             return
@@ -66,13 +56,8 @@ class Loader:
         return raw
 
     def example(self) -> Batch:
-        """What a model gets for the first example alone."""
         first = torch.zeros(1, dtype=torch.int64)
         return self.prepared(self.part.take(first).to(self.device), None, first)
-
-    def exact(self) -> "Loader":
-        """The loader to measure with: this one, unless its batches are but samples of what a model needs."""
-        return self
 
 
 def _usual(part: Part, options: LoaderOptions) -> Order:
@@ -88,7 +73,7 @@ def _usual(part: Part, options: LoaderOptions) -> Order:
 class _Source:
     """Batches that are read in this process (`workers` 0) or in others, each of them whole in one."""
 
-    def __init__(self, loader: Loader, workers: int):
+    def __init__(self, loader: PartLoader, workers: int):
         # A cycle would keep the loader processes alive to the very end, where torch takes their end for a crash.
         self.loader = weakref.proxy(loader)
         self.schedule = _Schedule()

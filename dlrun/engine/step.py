@@ -6,9 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dlrun.engine.contracts import Batch, Task
+from dlrun.engine.contracts import Batch, Loader, Task
 from dlrun.engine.finite import FiniteGuard
-from dlrun.engine.loading import Loader
 from dlrun.engine.state import State
 
 

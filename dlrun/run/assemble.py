@@ -15,10 +15,10 @@ from dlrun.config.check import Config
 from dlrun.config.spec import FILLED, DataSpec
 from dlrun.data import DATA, views
 from dlrun.engine import device as devices
-from dlrun.engine.contracts import DataSet, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
+from dlrun.engine.contracts import DataSet, Loader, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
 from dlrun.engine.eager import do_without_compiler
 from dlrun.engine.freezing import Freezing
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
 from dlrun.models import MODELS
@@ -191,7 +191,7 @@ def loaders(
             with blaming(f"sampler={config.sampler['name']}"):
                 made[name] = sampler.loader(part, options)
         else:
-            made[name] = Loader(part, options)
+            made[name] = PartLoader(part, options)
     if made["train"].num_batches == 0:
         examples = len(parts["train"])
         raise UserError(

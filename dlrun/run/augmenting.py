@@ -9,7 +9,7 @@ from dlrun.augment.augmentation import Augmentation
 from dlrun.config.check import Config
 from dlrun.config.spec import DataSpec
 from dlrun.engine.contracts import Batch, DataSet, LoaderOptions
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.plots.figure import png_bytes, shorten
 from dlrun.store import files
 
@@ -25,7 +25,7 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation) -> pathlib.
     part = dataset.load()["train"]
     chosen = torch.randperm(len(part), generator=torch.Generator().manual_seed(config.seed))[:DRAWN_FROM]
     options = LoaderOptions(lambda inputs: inputs, torch.device("cpu"), batch_size=SHOWN, limit=1, augment=augment)
-    loader = Loader(part.subset(chosen), options)
+    loader = PartLoader(part.subset(chosen), options)
     batches = [next(iter(loader.batches(epoch))) for epoch in (None, *range(EPOCHS))]
     name, data = config.augment["name"], config.data["name"]
     figure = images.before_and_after(

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from dlrun.config.check import Config
-from dlrun.engine.contracts import Batch, Task
-from dlrun.engine.loading import Loader
+from dlrun.engine.contracts import Batch, Loader, Task
 from dlrun.errors import UserError
 from dlrun.run.assemble import blaming, first_line
 

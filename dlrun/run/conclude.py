@@ -18,10 +18,8 @@ from dlrun import __version__
 from dlrun.config.check import Config
 from dlrun.config.spec import last_part
 from dlrun.engine import device as devices
-from dlrun.engine.contracts import Part, Task
+from dlrun.engine.contracts import Findings, Loader, Part, Task
 from dlrun.engine.evaluate import Evaluation, evaluate
-from dlrun.engine.findings import Findings
-from dlrun.engine.loading import Loader
 from dlrun.engine.state import State
 from dlrun.run.blocks import size
 from dlrun.run.recorder import Recorder

@@ -69,6 +69,6 @@ class ClusterLoader(CountingLoader):
         nodes = torch.isin(self.cluster, self.clusters[asked]).nonzero().flatten()
         with self.numbering as numbering:
             numbering.append(nodes)
-            target, entry = induced(self.part.graph, numbering, nodes)
-            sample = gathered(self.part.graph, numbering, target, entry, torch.ones(len(entry)))
+            target, entry = induced(self.nodes.graph, numbering, nodes)
+            sample = gathered(self.nodes.graph, numbering, target, entry, torch.ones(len(entry)))
         return sample, *self.found(nodes), None

@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from dlrun.config.schema import PositiveInt
-from dlrun.engine.contracts import LoaderOptions, Order, Part, Sampler
-from dlrun.engine.loading import Loader
+from dlrun.engine.contracts import Loader, LoaderOptions, Order, Part, Sampler
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.order import PerClass, Weighted
 
 
@@ -12,7 +12,7 @@ class Full(Sampler):
     """No sampling: every example once an epoch, in a random order; of one graph all nodes in one batch."""
 
     def loader(self, part: Part, options: LoaderOptions) -> Loader:
-        return Loader(part, options)
+        return PartLoader(part, options)
 
 
 class Balanced(Sampler):
@@ -25,7 +25,7 @@ class Balanced(Sampler):
         _, label, counts = part.labels.unique(return_inverse=True, return_counts=True)
         weights = 1 / counts[label]
         order = Weighted(weights, options.batch_size, options.seed, options.drop_last, options.limit)
-        return Loader(part, options, order)
+        return PartLoader(part, options, order)
 
 
 class ClassesBySamples(Sampler):
@@ -47,4 +47,4 @@ class ClassesBySamples(Sampler):
     def loader(self, part: Part, options: LoaderOptions) -> Loader:
         assert part.labels is not None, "sampler and data were checked before"
         order: Order = PerClass(part.labels, self.num_classes, self.num_samples, options.seed, options.limit)
-        return Loader(part, options, order)
+        return PartLoader(part, options, order)

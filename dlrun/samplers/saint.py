@@ -87,7 +87,7 @@ class SaintLoader(CountingLoader):
             seen += len(nodes)
 
     def sampled(self, asked: Tensor, epoch: int, batch: int) -> Drawn:
-        graph, nodes = self.part.graph, self._nodes(self.generator(epoch, batch))
+        graph, nodes = self.nodes.graph, self._nodes(self.generator(epoch, batch))
         with self.numbering as numbering:
             numbering.append(nodes)
             target, entry = induced(graph, numbering, nodes)
@@ -96,11 +96,11 @@ class SaintLoader(CountingLoader):
             sample = gathered(graph, numbering, target, entry, scale)
         seeds, index = self.found(nodes)
         share = self.node_counts[nodes[seeds]].clamp(min=1) / self.num_drawn
-        return sample, seeds, index, len(index) / (share * len(self.part))
+        return sample, seeds, index, len(index) / (share * len(self.nodes))
 
     def _chances(self) -> Tensor:
         """How likely each node, or edge, is; the walks start anywhere."""
-        graph = self.part.graph
+        graph = self.nodes.graph
         counts = graph.incoming.counts.double()
         if self.sampler.method == "node":
             # With the self-loop of the paper's matrix, so that every node may be drawn.
@@ -115,7 +115,7 @@ class SaintLoader(CountingLoader):
 
     def _nodes(self, generator: torch.Generator) -> Tensor:
         """The nodes of one subgraph, rising, at least one of the part among them."""
-        incoming, sampler = self.part.graph.incoming, self.sampler
+        incoming, sampler = self.nodes.graph.incoming, self.sampler
         for _ in range(ATTEMPTS):
             drawn = by_weight(self.cumulative, sampler.size, generator)
             if sampler.method == "edge":
@@ -127,6 +127,6 @@ class SaintLoader(CountingLoader):
             if (self.position[nodes] >= 0).any():
                 return nodes
         raise UserError(
-            f"sampler.size: none of {ATTEMPTS} subgraphs of size {sampler.size} had one of the {len(self.part)} train "
+            f"sampler.size: none of {ATTEMPTS} subgraphs of size {sampler.size} had one of the {len(self.nodes)} train "
             "nodes; use a larger one"
         )

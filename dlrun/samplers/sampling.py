@@ -16,8 +16,8 @@ from torch import Tensor
 
 from dlrun.data.graphs.graph import Graph, members, rows
 from dlrun.data.graphs.parts import NodePart
-from dlrun.engine.contracts import Batch, LoaderOptions, Order, Part, Sampler
-from dlrun.engine.loading import Loader
+from dlrun.engine.contracts import Batch, Loader, LoaderOptions, Order, Part, Sampler
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.order import Random, Sequential
 
 # An epoch that no training reaches: what is drawn once, before it starts.
@@ -67,10 +67,11 @@ class GraphSampler(Sampler):
 class SampleLoader(Loader):
     """One sample of the part's graph a batch; a subclass says which."""
 
-    part: NodePart
+    nodes: NodePart
 
     def __init__(self, part: NodePart, options: LoaderOptions, order: Order):
-        self.part, self.options, self.device, self.order, self.source = part, options, options.device, order, None
+        self.part = self.nodes = part
+        self.options, self.order = options, order
         graph = part.graph
         self.x, _, self.edge_weight = graph.inputs(self.device)
         self.row_lengths = graph.x.crow_indices().diff() if graph.x.layout == torch.sparse_csr else None
@@ -106,7 +107,7 @@ class SampleLoader(Loader):
             self._there(sample.scale),
             degrees,
         )
-        target = self._there(self.part.target.index_select(0, index))
+        target = self._there(self.nodes.target.index_select(0, index))
         weight = None if weight is None else self._there(weight)
         return Batch(self.options.prepare(inputs), target, self._there(index), weight)
 
@@ -117,7 +118,7 @@ class SampleLoader(Loader):
         return self.batch_of(*self.sampled(self.order.batches(0)[0], 0, 0))
 
     def exact(self) -> Loader:
-        return Loader(self.part, replace(self.options, workers=None))
+        return PartLoader(self.nodes, replace(self.options, workers=None))
 
 
 class SeedLoader(SampleLoader):
@@ -131,7 +132,7 @@ class SeedLoader(SampleLoader):
         self.draw = draw
 
     def sampled(self, asked: Tensor, epoch: int, batch: int) -> Drawn:
-        return self.draw(self.part.seeds[asked], self.generator(epoch, batch)), torch.arange(len(asked)), asked, None
+        return self.draw(self.nodes.seeds[asked], self.generator(epoch, batch)), torch.arange(len(asked)), asked, None
 
 
 class CountingLoader(SampleLoader):

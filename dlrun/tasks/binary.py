@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Metric, Task
-from dlrun.engine.findings import Findings
+from dlrun.engine.contracts import Batch, Findings, Metric, Task
 from dlrun.engine.metrics import Gathered, Sums
 from dlrun.tasks.multiclass import confusion
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from dlrun.config.schema import ProperFraction
 from dlrun.config.spec import DataSpec
 from dlrun.data.graphs.parts import GraphsPart, NodePart
-from dlrun.engine.contracts import Batch
-from dlrun.engine.findings import Findings
+from dlrun.engine.contracts import Batch, Findings
 from dlrun.tasks.multiclass import Multiclass
 
 DRAWN_UP_TO = 200  # nodes

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlrun.engine.contracts import Batch, Metric
-from dlrun.engine.findings import Findings
+from dlrun.engine.contracts import Batch, Findings, Metric
 from dlrun.engine.metrics import Sums
 from dlrun.tasks.regression import Regression
 

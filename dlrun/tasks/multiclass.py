@@ -9,8 +9,7 @@ from torch import Tensor
 
 from dlrun.config.schema import ProperFraction
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Metric, Task
-from dlrun.engine.findings import Findings
+from dlrun.engine.contracts import Batch, Findings, Metric, Task
 from dlrun.engine.metrics import Sums
 
 SHOWN_CLASSES = 3  # of an answer

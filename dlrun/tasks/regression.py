@@ -9,8 +9,7 @@ from torch import Tensor
 
 from dlrun.config.schema import PositiveFloat
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Metric, Task
-from dlrun.engine.findings import Findings
+from dlrun.engine.contracts import Batch, Findings, Metric, Task
 from dlrun.engine.metrics import Gathered, Sums
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}

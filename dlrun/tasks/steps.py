@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlrun.config.spec import NOT_COUNTED, DataSpec
-from dlrun.engine.contracts import Batch, Metric, Task
-from dlrun.engine.findings import Findings
-from dlrun.engine.loading import Loader
+from dlrun.engine.contracts import Batch, Findings, Loader, Metric, Task
 from dlrun.engine.metrics import Sums
 from dlrun.tasks import generation
 from dlrun.tasks.multiclass import confusion

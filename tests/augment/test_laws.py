@@ -11,7 +11,7 @@ from dlrun.augment.augmentation import Augmentation
 from dlrun.config.spec import DataSpec
 from dlrun.engine.contracts import LoaderOptions
 from dlrun.engine.draws import Draws
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.parts import TensorPart
 from dlrun.errors import UserError
 from dlrun.run import assemble
@@ -28,7 +28,7 @@ SPEC = DataSpec("image", "class", in_channels=3, image_size=(9, 13), out_feature
 
 def loader(name, part=PART, **options):
     options = {"batch_size": 5, "augment": augmentation(name)} | options
-    return Loader(part, LoaderOptions(lambda inputs: inputs, CPU, **options))
+    return PartLoader(part, LoaderOptions(lambda inputs: inputs, CPU, **options))
 
 
 def augmentation(name, seed=3, num_classes=4, **keys):

@@ -12,7 +12,7 @@ from dlrun.augment.geometric import Geometric
 from dlrun.augment.policies import GEOMETRIC, OTHERS, RandAugment, TrivialAugment, operation
 from dlrun.engine.contracts import LoaderOptions
 from dlrun.engine.draws import Draws
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.parts import TensorPart
 
 HEIGHT, WIDTH = SIZE = 56, 72
@@ -243,7 +243,7 @@ def test_an_epoch_moves_masks_with_their_images():
     part = Segmented(((painted(masks) * 255).byte(),), masks)
     options = {"batch_size": 4, "shuffle": True, "augment": Augmentation(Geometric(), seed=0)}
     roads = [
-        Loader(part, LoaderOptions(lambda inputs: inputs, torch.device("cpu"), workers=workers, **options))
+        PartLoader(part, LoaderOptions(lambda inputs: inputs, torch.device("cpu"), workers=workers, **options))
         for workers in (None, 0)
     ]
     for one, other in zip(*(road.batches(1) for road in roads), strict=True):

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from dlrun.config.spec import DataSpec
 from dlrun.data import DATA
-from dlrun.engine.contracts import Batch, DataSet, Part, Task
-from dlrun.engine.loading import Loader
+from dlrun.engine.contracts import Batch, DataSet, Loader, Part, Task
 from dlrun.engine.parts import TensorPart
 from dlrun.models import MODELS
 from dlrun.tasks import TASKS

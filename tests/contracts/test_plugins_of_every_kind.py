@@ -113,7 +113,7 @@ def test_the_best_epoch_is_the_one_that_the_metric_chose(plugin, tmp_path):
 
 def test_boxes_move_with_their_pixels(tmp_path, monkeypatch):
     from dlrun.engine.contracts import LoaderOptions
-    from dlrun.engine.loading import Loader
+    from dlrun.engine.loading import PartLoader
 
     with plugged_in(tmp_path / "plugin.py", (HERE / "boxes_plugin.py").read_text()):
         from dlrun.augment import AUGMENTS
@@ -125,7 +125,7 @@ def test_boxes_move_with_their_pixels(tmp_path, monkeypatch):
         part = DATA.get("rectangles")().load()["train"]
         for change in (AUGMENTS.get("flip")(), AUGMENTS.get("geometric")(rotation=0, shear=0, warp=0, mirror=0.5)):
             options = LoaderOptions(lambda raw: raw, torch.device("cpu"), augment=Augmentation(change, seed=3))
-            (batch,) = Loader(part, options).batches(epoch=1)
+            (batch,) = PartLoader(part, options).batches(epoch=1)
             for image, boxes in zip(batch.inputs[0], batch.target, strict=True):
                 for left, top, right, bottom in boxes.tolist():
                     if right - left < 2 or bottom - top < 2:
@@ -138,5 +138,5 @@ def test_boxes_move_with_their_pixels(tmp_path, monkeypatch):
 def test_a_plug_in_knows_contracts_and_registries_alone(path):
     modules = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
     public = {"dlrun.config.spec", "dlrun.engine.contracts", "dlrun.engine.metrics", "dlrun.engine.parts"}
-    public |= {"dlrun.engine.loading", "dlrun.models", "dlrun.data", "dlrun.tasks", "dlrun.augment"}
+    public |= {"dlrun.models", "dlrun.data", "dlrun.tasks", "dlrun.augment"}
     assert {module for module in modules if module.startswith("dlrun")} <= public

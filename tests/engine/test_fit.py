@@ -16,7 +16,7 @@ from dlrun.engine.evaluate import evaluate
 from dlrun.engine.finite import FiniteGuard, NonFiniteLoss
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.parts import TensorPart
 from dlrun.engine.state import State, averaged
 from dlrun.optim.schedulers import plateau, step, warmup
@@ -58,7 +58,7 @@ def part(examples=22, seed=0):
 
 
 def loader(data, batch_size=8, **more):
-    return Loader(data, LoaderOptions(lambda inputs: inputs, CPU, batch_size=batch_size, **more))
+    return PartLoader(data, LoaderOptions(lambda inputs: inputs, CPU, batch_size=batch_size, **more))
 
 
 def linear(seed=0):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dlrun.engine import loading
 from dlrun.engine.contracts import LoaderOptions
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.parts import FilePart, TensorPart, split
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def loaded(**options):
 
 def both(examples, **options):
     options = {"batch_size": 4, "shuffle": True, "seed": 1} | options
-    return [Loader(part(examples), loaded(workers=workers, **options)) for workers in (None, 0)]
+    return [PartLoader(part(examples), loaded(workers=workers, **options)) for workers in (None, 0)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,7 +75,7 @@ def test_files_are_decoded_when_they_are_read():
         return torch.full((1, 2, 2), int(path), dtype=torch.uint8)
 
     files = FilePart([str(n) for n in range(5)], torch.arange(5), decode, sample_bytes=4)
-    loader = Loader(files.subset(torch.tensor([4, 1])), loaded(workers=0, batch_size=2))
+    loader = PartLoader(files.subset(torch.tensor([4, 1])), loaded(workers=0, batch_size=2))
     assert read == []
     (batch,) = loader.batches()
     assert batch.inputs[0][:, 0, 0, 0].tolist() == batch.target.tolist() == [4, 1]

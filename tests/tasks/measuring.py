@@ -3,9 +3,8 @@
 import torch
 from torch import nn
 
-from dlrun.engine.contracts import Batch, LoaderOptions
-from dlrun.engine.findings import Findings
-from dlrun.engine.loading import Loader
+from dlrun.engine.contracts import Batch, Findings, LoaderOptions
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.metrics import Meter
 from dlrun.engine.parts import TensorPart
 
@@ -27,5 +26,5 @@ def measured(task, output, target):
 
 def findings(outputs, target, inputs, forward=lambda raw: raw, model=None):
     part = TensorPart((inputs,), target)
-    loader = Loader(part, LoaderOptions(lambda raw: raw, torch.device("cpu")))
+    loader = PartLoader(part, LoaderOptions(lambda raw: raw, torch.device("cpu")))
     return Findings(outputs, target, part, forward, model or nn.Identity(), loader)

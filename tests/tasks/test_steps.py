@@ -8,7 +8,7 @@ from measuring import findings, loss, measured
 
 from dlrun.config.spec import DataSpec
 from dlrun.engine.contracts import LoaderOptions
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.parts import TensorPart
 from dlrun.tasks import generation
 from dlrun.tasks.steps import NextToken, Perplexity, StepClass
@@ -52,7 +52,7 @@ def test_predictions_are_written_side_by_side():
 
 def test_a_sample_is_what_the_model_says_of_the_first_example():
     part = TensorPart((torch.zeros(1, 3),), TARGET[:1])
-    loader = Loader(part, LoaderOptions(lambda raw: raw, torch.device("cpu"), batch_size=1))
+    loader = PartLoader(part, LoaderOptions(lambda raw: raw, torch.device("cpu"), batch_size=1))
     assert StepClass(SPEC).sample(lambda x: logits([[0, 0, 2]]), loader) == "aac (right: abc)"
 
 

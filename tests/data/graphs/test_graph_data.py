@@ -12,7 +12,7 @@ from dlrun.data.graphs.motifs import MOTIFS, Motifs
 from dlrun.data.graphs.parts import GraphsPart, NodePart
 from dlrun.data.graphs.small_graphs import Karate, Toy4
 from dlrun.engine.contracts import LoaderOptions
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.errors import UserError
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_a_broken_graph_is_one_line(graph, says):
 def test_a_node_part_gives_the_whole_graph_once_an_epoch():
     graph = Graph(torch.eye(5).to_sparse_csr(), torch.tensor([[0, 1], [1, 2]]), torch.ones(2))
     part = NodePart(graph, torch.tensor([4, 2, 0]), torch.tensor([1, 0, 1]))
-    loader = Loader(part, LoaderOptions(lambda inputs: inputs, CPU, batch_size=1, shuffle=True, seed=3))
+    loader = PartLoader(part, LoaderOptions(lambda inputs: inputs, CPU, batch_size=1, shuffle=True, seed=3))
     (batch,), (again,) = loader.batches(0), loader.batches(1)
     assert batch.inputs[3].tolist() == [4, 2, 0]
     assert batch.target.tolist() == [1, 0, 1]
@@ -109,7 +109,7 @@ def test_graphs_are_joined_as_one_by_one(sizes, data):
 def test_an_epoch_of_graphs_holds_each_once():
     made = [Graph(torch.full((n + 1, 1), float(n)), torch.zeros(2, 0).long(), torch.zeros(0)) for n in range(7)]
     options = LoaderOptions(lambda inputs: inputs, CPU, batch_size=3, shuffle=True, seed=1)
-    loader = Loader(GraphsPart.of(made, torch.arange(7)), options)
+    loader = PartLoader(GraphsPart.of(made, torch.arange(7)), options)
     batches = list(loader.batches(2))
     assert sorted(torch.cat([batch.target for batch in batches]).tolist()) == list(range(7))
     for batch in batches:
