@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dlrun.engine import nested
 from dlrun.engine.contracts import Batch, Loader, LoaderOptions, Order, Part
 from dlrun.engine.order import Random, Sequential
 
@@ -94,7 +95,9 @@ class _Source:
         order = self.loader.order.batches(epoch)[start:]
         self.schedule.wanted = [self.loader.rows(epoch, index).tolist() for index in order]
         for index, raw in zip(order, self.reader, strict=True):
-            yield self.loader.prepared(raw.to(self.loader.device), epoch, index)
+            raw = raw.to(self.loader.device)
+            raw.target = nested.unpacked(raw.target)
+            yield self.loader.prepared(raw, epoch, index)
 
 
 class _Schedule(Sampler[list[int]]):
@@ -115,7 +118,10 @@ class _Batches(Dataset):
         self.part = part
 
     def __getitem__(self, index: list[int]) -> Batch:
-        return self.part.take(torch.tensor(index))
+        batch = self.part.take(torch.tensor(index))
+        # Each tensor that crosses to another process takes a file handle, and each copy to a device a call.
+        batch.target = nested.packed(batch.target)
+        return batch
 
 
 def _unchanged(batch: Any) -> Any:

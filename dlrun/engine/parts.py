@@ -15,8 +15,8 @@ from dlrun.engine.nested import Nested
 class TensorPart(Part):
     """Examples as whole tensors: `inputs` are tensors of which each has N as first dimension.
 
-    `target` (N, ...) is a tensor, a list of N tensors, or a tuple of such. Images stay uint8 (N, C, H, W): a batch is
-    scaled and normalised when it is taken.
+    `target` (N, ...) is a tensor, a list of N tensors, or a tuple of such, which may have names. Images stay uint8
+    (N, C, H, W): a batch is scaled and normalised when it is taken.
     """
 
     def __init__(self, inputs: tuple[Tensor, ...], target: Nested):
@@ -90,7 +90,9 @@ def _taken(target: Nested, index: Tensor, place: Tensor) -> Nested:
     if isinstance(target, Tensor):
         return target.index_select(0, place)
     if isinstance(target, tuple):
-        return tuple(_taken(inner, index, place) for inner in target)
+        return nested.like(target, [_taken(inner, index, place) for inner in target])
+    if target is None:
+        return None
     return [target[position] for position in index.tolist()]
 
 
