@@ -37,6 +37,20 @@ def targets(data: str) -> tuple[str, ...]:
     return tuple(filter(None, target.split("|")))
 
 
+def target_for(model: str, task: str, data: str) -> str | None:
+    """Of the targets that a data set offers the first that the model can learn, by `task` or for `auto` the usual one.
+
+    None: it can learn none of them.
+    """
+    for target in targets(data):
+        name = usual_task(target) if task == "auto" else task
+        if name is None or (_attribute("task", name, "learns") or target) != target:
+            continue
+        if needs(name) in answers(model):
+            return target
+    return None
+
+
 def usual_task(target: str) -> str | None:
     """The task that `task=auto` takes for a kind of target: the one that says so, or the only one that learns it.
 

@@ -24,6 +24,9 @@ class DataSpec:
     - `target`: what is to be learned: `class` (N,), `binary` (N,) 0 or 1, `value` (N, K), `image`
       (N, C', H', W'), where C' is `out_features`, and of every step of a sequence `step_class` (N, T) or
       `next_token` (N, T), where -100 is not counted; `node_class` (N,) of nodes, `graph_class` (N,) of graphs.
+      Of places in an image: `object` (N, 5 + K) one or none, `points` (N, P, 3), `boxes` of any number (see
+      data/boxes/objects.py), `instances` with a mask each, `mask` (N, H, W) classes of pixels, 255 of which is not
+      counted.
     - `in_features`: F of `features` and `series`, of a node of a `graph`.
     - `vocab_size`: number of different `tokens`; 0 is the padding where lengths differ.
     - `seq_len`: T, of the longest sequence.
@@ -31,9 +34,10 @@ class DataSpec:
     - `num_edge_features`: D of the features of an edge; 1 for a weight.
     - `in_channels`: C of `image`.
     - `image_size`: (H, W) of `image`, in pixels.
-    - `out_features`: number of classes, values or channels; 1 for a binary logit.
+    - `out_features`: number of classes, values, channels or points; 1 for a binary logit.
     - `class_names`: one name a class, in the order of the indices; of a binary target two, for 0 and 1.
     - `feature_names`: one name a feature, in the order of the columns.
+    - `point_names`, `skeleton`: one name a point; the pairs of points that a picture joins by a line.
     - `vocabulary`: what each token stands for, in the order of the indices.
     - `per_step`: whether a model of sequences answers at every step (B, T, K) or once (B, K).
     - `causal`: whether the answer at a step may depend on that step and earlier ones alone.
@@ -60,6 +64,8 @@ class DataSpec:
     vocabulary: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
+    point_names: tuple[str, ...] | None = None
+    skeleton: tuple[tuple[int, int], ...] | None = None
     target_name: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -88,6 +94,6 @@ def _tuples(value: Any) -> Any:
 
 # Names that a model's null keyword may be filled from.
 FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {
-    "kind", "target", "vocabulary", "feature_names", "target_name", "mean", "std",
+    "kind", "target", "vocabulary", "point_names", "skeleton", "feature_names", "target_name", "mean", "std",
     "target_mean", "target_std", "target_kernel",
 }  # fmt: skip

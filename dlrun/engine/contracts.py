@@ -126,9 +126,10 @@ class Part:
 class DataSet:
     """Parts, and what they offer.
 
-    `kind` and `target` are what `DataSpec` has under these names; where a file must be read to know the target, all
-    that it can be: `value|class`. `source`: `ships`, `made`, `download` or `yours`. The keyword-only arguments of the
-    constructor are the keys of `data` in a config.
+    `kind` and `target` are what `DataSpec` has under these names; where a file must be read to know the target, or the
+    key `learn` chooses it, all that it can be: `value|class`. A `learn` of None becomes the first that the model
+    answers. `source`: `ships`, `made`, `download` or `yours`. The keyword-only arguments of the constructor are the
+    keys of `data` in a config.
     """
 
     kind: str = ""
@@ -378,6 +379,10 @@ class Task:
 
     def to(self, device: torch.device) -> None:
         """Moves what the task itself computes with, and no checkpoint holds, to `device`; called before training."""
+
+    def begin(self, model: nn.Module, train: Part) -> list[str]:
+        """Lets a new model look at what is to be learned, such as usual sizes of boxes; lines that a person reads."""
+        return []
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """The output of the model, in training and in evaluation."""

@@ -54,10 +54,12 @@ def device(config: Config) -> torch.device:
 
 
 def data(config: Config) -> DataSet:
-    """The data set, not yet loaded."""
-    name = config.data["name"]
+    """The data set, not yet loaded; of several targets that it offers, it gives the one that the model answers."""
+    name, keys = config.data["name"], _keys(config.data)
+    if "learn" in keys and keys["learn"] is None:
+        keys["learn"] = pairing.target_for(config.model["name"], config.task["name"], name)
     with blaming(f"data={name}"):
-        made = DATA.get(name)(**_keys(config.data))
+        made = DATA.get(name)(**keys)
         return _of_kind(made, DataSet, f"data={name}")
 
 

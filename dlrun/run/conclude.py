@@ -8,6 +8,7 @@ import platform
 import shlex
 import statistics
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,16 @@ class Result:
 
 
 def announce(
-    config: Config, path: pathlib.Path, model: nn.Module, parts: dict[str, Part], device: torch.device
-) -> None:
-    """What is about to be trained, on what, where, and into which folder."""
+    config: Config, path: pathlib.Path, model: nn.Module, parts: dict[str, Part], device: torch.device,
+    about: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """What is about to be trained, on what, where, and into which folder; `about`: what the task says of it."""
     sizes = " + ".join(f"{len(part):,} {name}" for name, part in parts.items())
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     print(f"model   {config.model['name']}, {size(model)}")
     print(f"data    {config.data['name']}, {sizes} examples")
+    for line in about:
+        print(line)
     print(f"device  {devices.label(device)}, {config.device.precision}{threads}")
     print(f"folder  {path}", flush=True)
     load = os.getloadavg()[0]

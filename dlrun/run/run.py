@@ -51,6 +51,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         seed_everything(config.seed)
         model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
         check_fit(config, model, task, train, val)
+        about = task.begin(model, parts["train"])
         transferred = transfer.begin(config, model, spec, train.example().inputs, resumes=resume is not None)
         optimizer = assemble.optimizer(config, model, transferred)
         state = assemble.state(config, model, optimizer, task, train, transferred.freezing)
@@ -67,7 +68,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
             console = Console(config.trainer.epochs, train.num_batches)
             sample = functools.partial(task.sample, loader=val or train)
             recorder = Recorder(home, events, console, sample, histograms=config.logger.histograms, judge=judge)
-            conclude.announce(config, home.path, model, parts, device)
+            conclude.announce(config, home.path, model, parts, device, about)
             with contextlib.closing(recorder):
                 with (
                     stop.deferred(),

@@ -36,7 +36,7 @@ class Rectangles(DataSet):
     """None, one or two rectangles an image."""
 
     kind: str = "image"
-    target: str = "boxes"
+    target: str = "rectangles"
     source: str = "made"
 
     def __init__(self, *, num_train: int = 24, num_val: int = 8, num_test: int = 8):
@@ -44,7 +44,7 @@ class Rectangles(DataSet):
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(kind="image", target="boxes", in_channels=1, image_size=(SIDE, SIDE))
+        return DataSpec(kind="image", target="rectangles", in_channels=1, image_size=(SIDE, SIDE))
 
     def load(self) -> dict[str, Part]:
         chance = torch.Generator().manual_seed(0)
@@ -96,7 +96,7 @@ class GridDetector(nn.Module):
     """For each of 4 x 4 cells: is a box's centre in it, and which box?"""
 
     accepts: tuple = ("image",)
-    answers: tuple = ("boxes",)
+    answers: tuple = ("rectangles",)
 
     def __init__(self, *, in_channels: int, width: int = 8):
         super().__init__()
@@ -128,8 +128,8 @@ class GridDetector(nn.Module):
 class Detection(Task):
     """The model's own losses; average precision at an overlap of a half."""
 
-    learns: str = "boxes"
-    needs: str = "boxes"
+    learns: str = "rectangles"
+    needs: str = "rectangles"
     is_default: bool = True
     watch: str = "ap50"
     mode: str = "max"
