@@ -1,9 +1,11 @@
 """The user's own images: one folder a class."""
 
+import contextlib
 import functools
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,6 +100,14 @@ class ImageFolder(DataSet):
         return FilePart(paths, torch.tensor(labels), decoder, self.in_channels * height * width)
 
 
+class Upright(NamedTuple):
+    """An image file: its pixels upright, in 8 bits of grey or RGB, and its size (W, H), also as it is stored."""
+
+    pixels: "Image"  # of a JPEG perhaps at a half, quarter or eighth of `size`
+    size: tuple[int, int]
+    stored: tuple[int, int]
+
+
 def decode(path: str, image_size: tuple[int, int] | int, in_channels: int) -> Tensor:
     """The image file `path` upright and resized to `image_size` (H, W), as uint8 (C, H, W); the first frame of many.
 
@@ -105,23 +115,67 @@ def decode(path: str, image_size: tuple[int, int] | int, in_channels: int) -> Te
 
     **Raises:** `RunError` with the path if the file is damaged, too large to be an honest image, or no image.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     longest = image_size if isinstance(image_size, int) else max(image_size)
+    with decoding(path):
+        upright = open_upright(path, longest, in_channels).pixels
+        height, width = _shrunk(upright, image_size) if isinstance(image_size, int) else image_size
+        resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+    return to_tensor(resized, in_channels)
+
+
+@contextlib.contextmanager
+def decoding(path: str) -> Iterator[None]:
+    """**Raises:** `RunError` with the path for whatever goes wrong while the image file is read."""
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                # A JPEG is decoded at a half, quarter or eighth of its size where that is still large enough.
-                image.draft(None, (longest, longest))
-                upright = _to_eight_bits(ImageOps.exif_transpose(image)).convert("L" if in_channels == 1 else "RGB")
-        height, width = _shrunk(upright, image_size) if isinstance(image_size, int) else image_size
-        resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+            yield
     except Exception as error:  # damaged bytes make PIL's readers raise nearly any type
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RunError(f"{path}: cannot be decoded ({reason}); replace or remove it") from error
-    pixels = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
-    return pixels.view(height, width, in_channels).permute(2, 0, 1).contiguous()
+
+
+def open_upright(path: str, longest: int, in_channels: int) -> Upright:
+    """The image file `path`, turned by its EXIF data; at least `longest` pixels a side, if it has as many.
+
+    **Raises:** nearly anything; see `decoding`.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        stored = image.size
+        # A JPEG is decoded at a half, quarter or eighth of its size where that is still large enough.
+        image.draft(None, (longest, longest))
+        pixels = _to_eight_bits(ImageOps.exif_transpose(image)).convert("L" if in_channels == 1 else "RGB")
+        return Upright(pixels, _turned(image, stored), stored)
+
+
+def sizes_of(path: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The size (W, H) of an image file upright, and as it is stored; of most kinds of files without decoding it.
+
+    **Raises:** `RunError` as `decode`.
+    """
+    from PIL import Image
+
+    with decoding(path), Image.open(path) as image:
+        return _turned(image, image.size), image.size
+
+
+def _turned(image: "Image", size: tuple[int, int]) -> tuple[int, int]:
+    from PIL import ExifTags
+
+    width, height = size
+    return (height, width) if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8) else (width, height)
+
+
+def to_tensor(image: "Image", in_channels: int) -> Tensor:
+    """The pixels (C, H, W) of an image in 8 bits of grey or RGB."""
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, in_channels).permute(2, 0, 1).contiguous()
 
 
 def _shrunk(image: "Image", longest: int) -> tuple[int, int]:

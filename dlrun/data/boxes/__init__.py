@@ -1,0 +1,1 @@
+"""Images with places in them: objects and their boxes, corner points, masks."""
