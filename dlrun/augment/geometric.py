@@ -10,20 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, Range
+from dlrun.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Range
 from dlrun.engine.contracts import Change
 from dlrun.engine.draws import Draws
 
 POINTS = 4  # of a bend, on each side
 INVERTED_IN = 20  # rounds
+QUARTER_TURNS = torch.tensor([[[1.0, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]])
 BORDERS = {"black": "zeros", "edge": "border", "reflect": "reflection"}
 
 
 class Geometric(Change):
-    """Mirror, random crop, rotation, shear, scale, and a local warp (Simard, Steinkraus and Platt 2003).
+    """Mirror, shift, crop, rotation, shear, scale, and a local warp (Simard, Steinkraus and Platt 2003).
 
     The warp is random shifts of a 4 x 4 mesh, smooth between its points (as in Ronneberger et al. 2015). `border` is
-    what comes in from outside of the image. The size of the images stays.
+    what comes in from outside of the image. Without `crop` the size of the images stays; with it all else happens to
+    the window, around its centre, and looks beyond the window where there is more of the image.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Geometric(Change):
         rotation: Annotated[float, Range(low=0, high=180)] = 10.0,
         shear: Annotated[float, Range(low=0, high=60)] = 5.0, scale: Annotated[float, Range(low=0, high=4)] = 0.1,
         warp: NonNegativeFloat = 1.0, border: Literal["black", "edge", "reflect"] = "black",
+        crop: PositiveInt | None = None, quarter_turns: bool = False, probability: Fraction = 1.0,
     ):  # fmt: skip
         """**Arguments:**
 
@@ -41,22 +44,45 @@ class Geometric(Change):
         - `scale`: an image becomes larger or smaller by at most the factor 1 + `scale`.
         - `warp`: the most pixels that a point of the mesh is shifted by, along each side; 0: no warp.
         - `border`: 0 (`black`), the nearest pixel (`edge`), or the image mirrored at its border (`reflect`).
+        - `crop`: H and W in pixels of the window that is cut from each image at a random place; around a smaller image
+          the border comes in. None: the whole image. Evaluation sees whole images.
+        - `quarter_turns`: whether each is also turned by 0, 90, 180 or 270 degrees, which needs no look-up between
+          pixels; for square images or windows that have no right way up.
+        - `probability`: of an image to be rotated, sheared, scaled and bent at all. That smooths its noise: a network
+          that has never seen it as it is errs more in evaluation.
         """
         self.mirror, self.padding, self.scale, self.warp = mirror, padding, scale, warp
         self.rotation, self.shear = math.radians(rotation), math.radians(shear)
-        self.border = BORDERS[border]
+        self.border, self.crop = BORDERS[border], crop
+        self.quarter_turns, self.probability = quarter_turns, probability
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> "Move":
         """The move of each image."""
         chance, turn, slant, scale, *move = draws.uniform(6).unbind(1)
         angle, slope = (2 * turn - 1) * self.rotation, torch.tan((2 * slant - 1) * self.shear)
         zoom = (1 + self.scale) ** (1 - 2 * scale)
+        bend = draws.signed(2 * POINTS**2).view(-1, 2, POINTS, POINTS) * self.warp if self.warp else None
+        if self.probability < 1:
+            is_left = draws.uniform(1)[:, 0] >= self.probability
+            angle, slope, zoom = (
+                angle.masked_fill(is_left, 0),
+                slope.masked_fill(is_left, 0),
+                zoom.masked_fill(is_left, 1),
+            )
+            bend = bend.masked_fill(is_left[:, None, None, None], 0) if bend is not None else None
         flip = torch.where(chance < self.mirror, -1.0, 1.0)
         cos, sin = angle.cos() * zoom, angle.sin() * zoom
         rows = (cos * flip, cos * slope - sin, sin * flip, sin * slope + cos)
         shift = (torch.stack(move, dim=1) * (2 * self.padding + 1)).floor_() - self.padding
-        bend = draws.signed(2 * POINTS**2).view(-1, 2, POINTS, POINTS) * self.warp if self.warp else None
-        return Move(size, torch.stack(rows, dim=1).view(-1, 2, 2), shift, bend)
+        matrix = torch.stack(rows, dim=1).view(-1, 2, 2)
+        if self.quarter_turns:
+            matrix = matrix @ QUARTER_TURNS[(draws.uniform(1)[:, 0] * 4).long()]
+        if self.crop is None:
+            return Move(size, matrix, shift, bend)
+        spare = torch.tensor([size[1] - self.crop, size[0] - self.crop])  # negative: the image is smaller
+        place = (draws.uniform(2) * (spare.abs() + 1)).floor_() + spare.clamp(max=0)
+        # The window's centre, from that of the image.
+        return Move((self.crop, self.crop), matrix, shift + place - spare / 2, bend, source=size)
 
     def apply(self, images: Tensor, drawn: "Move") -> Tensor:
         return drawn.pixels(images, self.border)
@@ -67,16 +93,23 @@ class Geometric(Change):
 
 @dataclass(frozen=True)
 class Move:
-    """Where images (B, C, H, W) of `size` (H, W) are moved, each its own way.
+    """Where images (B, C, H, W) are moved, each its own way; the moved ones are of `size` (H, W).
 
-    The pixel at q, from the centre, is the one that was at `matrix` q + `shift` + `bend`: `matrix` (B, 2, 2), `shift`
-    (B, 2) and `bend` (B, 2, P, P), a mesh over the image, are in pixels, x before y, on the host.
+    The pixel at q, from the centre, is the one that was at `matrix` q + `shift` + `bend`, from the centre: `matrix`
+    (B, 2, 2), `shift` (B, 2) and `bend` (B, 2, P, P), a mesh over the moved image, are in pixels, x before y, on the
+    host. `source` is the (H, W) of the images before; None: `size`.
     """
 
     size: tuple[int, int]
     matrix: Tensor
     shift: Tensor
     bend: Tensor | None = None
+    source: tuple[int, int] | None = None
+
+    @property
+    def before(self) -> tuple[int, int]:
+        """(H, W) of the images before the move."""
+        return self.source or self.size
 
     def pixels(self, images: Tensor, border: str = "zeros", mode: str = "bilinear") -> Tensor:
         """The moved images (B, C, H, W); `border` is what comes in from outside, as `grid_sample` calls it."""
@@ -86,16 +119,17 @@ class Move:
 
     def masks(self, masks: Tensor) -> Tensor:
         """The moved masks (B, ..., H, W), each value that of the nearest pixel; 0 comes in from outside."""
-        flat = masks.reshape(len(masks), -1, *self.size)
-        return self.pixels(flat.float(), mode="nearest").to(masks.dtype).view_as(masks)
+        flat = masks.reshape(len(masks), -1, *self.before)
+        return self.pixels(flat.float(), mode="nearest").to(masks.dtype).view(*masks.shape[:-2], *self.size)
 
     def points(self, points: Sequence[Tensor]) -> list[Tensor]:
         """The moved points: a list of B tensors (n, 2), x, y in pixels from the upper left corner of the image.
 
-        The inverse of the move: exact of a matrix, of a bend to a thousandth of a pixel where it does not fold.
+        They may lie outside. The inverse of the move: exact of a matrix, of a bend to a thousandth of a pixel where it
+        does not fold.
         """
         found = []
-        centre = torch.tensor([self.size[1] / 2, self.size[0] / 2])
+        centre, after = (torch.tensor([width / 2, height / 2]) for height, width in (self.before, self.size))
         inverse = torch.linalg.inv(self.matrix)
         for number, own in enumerate(points):
             back = inverse[number].to(own.device, non_blocking=True)
@@ -105,13 +139,13 @@ class Move:
                 bend = self.bend[number].to(own.device, non_blocking=True)
                 for _ in range(INVERTED_IN):
                     moved = (start - self._bent(bend, moved)) @ back.T
-            found.append(moved + centre.to(own.device, non_blocking=True))
+            found.append(moved + after.to(own.device, non_blocking=True))
         return found
 
     def _grid(self, device: torch.device) -> Tensor:
         """Where each pixel comes from (B, 2, H, W), counted from -1 to 1 over each side."""
         height, width = self.size
-        unit = torch.tensor([2 / width, 2 / height])
+        unit = torch.tensor([2 / self.before[1], 2 / self.before[0]])
         affine = torch.cat([self.matrix, self.shift[..., None]], dim=2).mul_(unit[:, None])
         affine = affine.to(device, non_blocking=True)
         x = torch.arange(width, device=device) - (width - 1) / 2

@@ -10,6 +10,7 @@ from dlrun.augment import AUGMENTS
 from dlrun.augment.augmentation import Augmentation
 from dlrun.augment.geometric import Geometric
 from dlrun.augment.policies import GEOMETRIC, OTHERS, RandAugment, TrivialAugment, operation
+from dlrun.data.boxes.mask_part import MaskPart
 from dlrun.engine.contracts import LoaderOptions
 from dlrun.engine.draws import Draws
 from dlrun.engine.loading import PartLoader
@@ -29,6 +30,8 @@ GEOMETRICS = st.builds(
     shear=st.floats(0, 20),
     scale=st.floats(0, 0.5),
     warp=st.sampled_from([0.0, 1.0, 2.0]),
+    quarter_turns=st.booleans(),
+    probability=st.sampled_from([0.0, 0.5, 1.0]),
 )
 # One change at a time, as large as it may be.
 ALONE = {
@@ -80,7 +83,7 @@ def check_masks(change, drawn, seed, dtype=torch.int64):
     masks = labels(seed)
     images, moved = change.apply(painted(masks), drawn), change.map(drawn).masks(masks.to(dtype))
     assert moved.dtype == dtype
-    assert moved.shape == masks.shape
+    assert moved.shape == (NUM, *images.shape[2:])
     for label in range(1, CLASSES):
         channel, is_label = images[:, label], moved == label
         assert (channel[is_label] >= 0.25 - 1e-3).all()
@@ -225,7 +228,120 @@ def test_images_may_have_different_numbers_of_points_and_none():
         first += len(own)
 
 
+# ---- windows
+
+WINDOWS = st.integers(16, 90)  # the image is 56 x 72: smaller, in between, and larger
+
+
+@settings(max_examples=60, deadline=None)
+@given(change=GEOMETRICS, crop=WINDOWS, seed=st.integers(0, 2**31))
+def test_a_mask_is_cut_with_its_image(change, crop, seed):
+    change.crop = crop
+    check_masks(change, change.draw(draws(seed), SIZE), seed)
+
+
+@pytest.mark.parametrize("crop", [16, 37, 56, 64, 72, 90])
+def test_a_window_is_a_slice_of_the_image_at_any_place(crop):
+    """Nothing but the window: every pixel is that of the image, and all places are as likely."""
+    change, many = Geometric(**QUIET, crop=crop), torch.arange(400)
+    drawn = change.draw(Draws(0, 0, many), SIZE)
+    image = torch.rand(1, 2, *SIZE)
+    cut = change.apply(image.expand(len(many), -1, -1, -1), drawn)
+    assert cut.shape == (len(many), 2, crop, crop)
+    spare = [side - crop for side in SIZE]
+    wide = F.pad(image[0], (crop, crop, crop, crop))
+    place = (drawn.shift + torch.tensor([spare[1], spare[0]]) / 2).round().long()
+    for own, (left, top) in zip(cut, place.tolist(), strict=True):
+        window = wide[:, crop + top : 2 * crop + top, crop + left : 2 * crop + left]
+        torch.testing.assert_close(own, window, rtol=0, atol=1e-3)
+    for axis, free in enumerate(reversed(spare)):
+        found = place[:, axis].unique()
+        assert (found.min() >= min(free, 0)) and (found.max() <= max(free, 0))
+        assert len(found) >= min(abs(free) + 1, 30) * 0.8
+
+
+@settings(max_examples=60, deadline=None)
+@given(change=GEOMETRICS, crop=st.integers(40, 90), corners=boxes(), seed=st.integers(0, 2**31))
+def test_points_count_from_the_corner_of_their_window(change, crop, corners, seed):
+    change.crop = crop
+    drawn = change.draw(draws(seed), SIZE)
+    images = change.apply(dots(corners), drawn)
+    moved = torch.stack(change.map(drawn).points([corners] * NUM))
+    is_there = ((moved > MARGIN) & (moved < crop - MARGIN)).all(dim=-1)
+    y, x = torch.meshgrid(torch.arange(crop) + 0.5, torch.arange(crop) + 0.5, indexing="ij")
+    total = images.sum(dim=(2, 3))
+    seen = torch.stack([(images * axis).sum(dim=(2, 3)) / total for axis in (x, y)], dim=2)
+    assert (seen - moved)[is_there].norm(dim=-1).lt(1.0).all()
+
+
+def test_a_window_is_a_function_of_seed_epoch_and_index():
+    change, index = Geometric(crop=20), torch.arange(NUM)
+    first = change.draw(Draws(1, 2, index), SIZE)
+    alone = change.draw(Draws(1, 2, index[3:4]), SIZE)
+    assert torch.equal(alone.shift[0], first.shift[3])
+    assert not torch.equal(change.draw(Draws(1, 3, index), SIZE).shift, first.shift)
+    assert not torch.equal(change.draw(Draws(2, 2, index), SIZE).shift, first.shift)
+
+
+def test_without_a_window_the_numbers_are_those_of_before():
+    whole, cut = Geometric().draw(draws(5), SIZE), Geometric(crop=20).draw(draws(5), SIZE)
+    assert torch.equal(whole.matrix, cut.matrix)
+    assert torch.equal(whole.bend, cut.bend)
+    assert (whole.size, whole.before) == (SIZE, SIZE)
+    assert (cut.size, cut.before) == ((20, 20), SIZE)
+
+
+def test_quarter_turns_move_whole_pixels_and_are_equally_likely():
+    change, many = Geometric(**QUIET, quarter_turns=True), torch.arange(400)
+    image = torch.rand(1, 2, 32, 32)
+    turned = change.apply(image.expand(400, -1, -1, -1), change.draw(Draws(0, 0, many), (32, 32)))
+    ways = torch.stack([torch.rot90(image[0], k, dims=(1, 2)) for k in range(4)])
+    distance = (turned[:, None] - ways).abs().amax(dim=(2, 3, 4))
+    assert (distance.min(dim=1).values < 1e-3).all()
+    assert (torch.bincount(distance.argmin(dim=1), minlength=4) > 70).all()
+
+
+def test_what_is_not_changed_keeps_its_noise():
+    """A share of the images is mirrored, shifted and cut alone: each pixel is one of the image."""
+    change = Geometric(mirror=0.5, rotation=180.0, scale=0.3, warp=2.0, crop=20, quarter_turns=True, probability=0.25)
+    image = torch.randint(256, (1, 1, *SIZE)) / 255
+    cut = change.apply(image.expand(400, -1, -1, -1), change.draw(Draws(0, 0, torch.arange(400)), SIZE))
+    is_exact = ((cut * 255 - (cut * 255).round()).abs() < 0.02).flatten(1).float().mean(dim=1) > 0.99
+    assert 0.65 < is_exact.float().mean() < 0.85
+    whole = Geometric(probability=1.0).draw(draws(1), SIZE)
+    assert torch.equal(whole.matrix, Geometric().draw(draws(1), SIZE).matrix)
+
+
 # ---- in an epoch
+
+
+@pytest.mark.parametrize("border", ["black", "edge", "reflect"])
+def test_what_comes_in_from_outside_is_not_counted(border):
+    """Of a mask of one class the pixels that lay in the image keep it, all others are 255."""
+    images, change = torch.full((NUM, 1, *SIZE), 1.0), Geometric(rotation=90.0, padding=4, border=border, crop=64)
+    drawn = change.draw(draws(4), SIZE)
+    part = MaskPart((images.byte(),), torch.full((NUM, *SIZE), 254, dtype=torch.uint8))
+    moved = part.moved(part.target, change.map(drawn))
+    assert moved.dtype == torch.uint8
+    assert set(moved.unique().tolist()) == {254, 255}
+    inside = drawn.pixels(images, "zeros")[:, 0]
+    assert (moved[inside > 0.99] == 254).all()
+    assert (moved[inside < 0.2] == 255).all()
+    background = part.moved(torch.zeros_like(part.target), change.map(drawn))
+    assert torch.equal(background == 0, moved == 254)
+    assert torch.equal(part.moved(background, _Stays()), background)
+
+
+class _Stays:
+    """A map that moves nothing."""
+
+    size = (64, 64)
+
+    def points(self, points):
+        return list(points)
+
+    def masks(self, masks):
+        return masks
 
 
 class Segmented(TensorPart):
