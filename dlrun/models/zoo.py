@@ -47,7 +47,7 @@ class TorchvisionClassifier(nn.Module):
         self.size = (height, width)
         self.resize = resize
         self.net = _build(arch, self.size, out_features)
-        _replace_first_convolution(self.net, in_channels)
+        replace_first_convolution(self.net, in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.resize is not None:
@@ -87,7 +87,8 @@ def _check_size(arch: str, size: tuple[int, int], smallest: tuple[int, int]) -> 
         )
 
 
-def _replace_first_convolution(net: Any, in_channels: int) -> None:
+def replace_first_convolution(net: Any, in_channels: int) -> None:
+    """Puts a first convolution of `in_channels` channels, with new weights, in the place of another."""
     conv = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
     if in_channels == conv.in_channels:
         return

@@ -27,7 +27,7 @@ def predictions_grid(
     `images` (N, C, H, W) in 0..1; the others hold N values each, `probability` in 0..1.
     """
     images = np.asarray(images)[:MOST]
-    figure, axes = _grid(images, text_height=0.4)
+    figure, axes = image_grid(images, text_height=0.4)
     num_right = 0
     for ax, image, is_class, said, chance in zip(axes, images, true, predicted, probability, strict=False):
         right = is_class == said
@@ -64,7 +64,7 @@ def before_and_after(rows: Any, labels: Sequence[str], captions: Sequence[Sequen
     return figure
 
 
-def _grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Axes]]":
+def image_grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Axes]]":
     """Axes for `images` (N, C, H, W), with `text_height` inches above each for a title."""
     num_images, _, height, width = images.shape
     columns = min(5, num_images)

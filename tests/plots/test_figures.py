@@ -16,6 +16,7 @@ from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
 from dlrun.plots.figure import png_bytes, shorten
 from dlrun.plots.images import before_and_after, predictions_grid
+from dlrun.plots.masks import class_overlap, masks_grid
 
 LONG_NAMES = [f"{i}: a class with a long name of its own, number {i}" for i in range(100)]
 
@@ -57,7 +58,27 @@ def changed(captions, columns=8):
     return before_and_after(rows, ["as they are", "epoch 1", "epoch 2"], [captions[:columns]] * 3, "x, changed by y")
 
 
+def masks(names, number=6, height=8, width=8):
+    """Of each class some pixels, and some that are not counted."""
+    size = number * height * width
+    true = np.arange(size).reshape(number, height, width) % len(names)
+    said = np.where(np.arange(size).reshape(true.shape) % 3, true, 0)
+    true = np.where(np.arange(size).reshape(true.shape) % 7, true, 255).astype(np.uint8)
+    captions = [f"image {k}: mean IoU 5.0%" for k in range(number)]
+    return masks_grid(torch.rand(number, 3, height, width), true, said.astype(np.uint8), names, captions, 255)
+
+
+def overlap(names):
+    iou = np.linspace(0, 1, len(names))
+    return class_overlap(iou, 2 * iou / (1 + iou), np.arange(len(names)) != 1, names)
+
+
 FIGURES = {
+    "masks": lambda: masks(["background", "cat"]),
+    "masks of many classes": lambda: masks(LONG_NAMES, number=2, height=20),
+    "masks 1": lambda: masks(["background", "cat"], number=1, width=20),
+    "overlap 2": lambda: overlap(["background", "cat"]),
+    "overlap 100": lambda: overlap(LONG_NAMES),
     "changed 8": lambda: changed([f"{i}: 100%\n{i} of many: 0%" for i in range(8)]),
     "changed 1": lambda: changed([""], columns=1),
     "learning 10": lambda: learning_curves(history(10), best_epoch=7),
@@ -124,7 +145,10 @@ def test_png(name):
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("answers", 16), ("edges", 6), ("kernels", 3), ("feature maps", 32), ("few feature maps", 3)],
+    [
+        *(("answers", 16), ("edges", 6), ("kernels", 3), ("feature maps", 32), ("few feature maps", 3)),
+        *(("masks", 24), ("masks 1", 4)),
+    ],
 )
 def test_a_picture_has_an_axis_an_image(name, number):
     assert [len(ax.images) for ax in FIGURES[name]().axes] == [1] * number
@@ -298,3 +322,20 @@ def test_matplotlib_comes_with_the_first_figure_and_pyplot_never():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wrong_pixels_are_marked_and_those_that_are_not_counted_never():
+    true, said = np.array([[[0, 1, 255]]], np.uint8), np.array([[[0, 0, 1]]], np.uint8)
+    figure = masks_grid(torch.zeros(1, 1, 1, 3), true, said, ["a", "b"], ["image 0"], 255)
+    errors = figure.axes[3].images[0].get_array()[0]
+    assert errors[0].tolist() == errors[2].tolist() == [0.5, 0.5, 0.5]
+    assert errors[1].tolist() != errors[0].tolist()
+    assert figure.axes[1].images[0].get_array()[0, 2].tolist() == [1, 1, 1]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "not counted", "wrong"]
+
+
+def test_a_class_that_does_not_occur_has_no_bar():
+    ax = overlap(["a", "b", "c"]).axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "c"]
+    assert "mean IoU: 50.0%" in [text.get_text() for text in ax.figure.legends[0].get_texts()]

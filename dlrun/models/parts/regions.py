@@ -1,0 +1,84 @@
+"""Regions of an image that may hold an object, and what torchvision's RoIHeads make of them."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
+
+FIRST_SIZES = (16.0, 32.0, 64.0, 128.0, 256.0)  # pixels, until training boxes have been seen
+
+
+class Anchors(AnchorGenerator):
+    """Boxes of `num` sizes (width, height) around each place of a map; the sizes stand in the checkpoint."""
+
+    def __init__(self, num: int):
+        super().__init__(sizes=(tuple(range(1, num + 1)),), aspect_ratios=((1.0,),))
+        self.box_sizes: Tensor
+        sides = torch.tensor([FIRST_SIZES[k % len(FIRST_SIZES)] for k in range(num)])
+        self.register_buffer("box_sizes", sides[:, None].repeat(1, 2))
+
+    def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
+        half = self.box_sizes.to(device, dtype) / 2
+        self.cell_anchors = [torch.cat([-half, half], dim=1)]
+
+
+class Pool(nn.Module):
+    """Of each region what `pool` (torchvision's roi_pool or roi_align) takes from a map, `size` places a side."""
+
+    def __init__(self, pool: Callable[..., Tensor], size: int, stride: int):
+        super().__init__()
+        self.pool, self.output_size, self.stride = pool, (size, size), stride
+
+    def forward(self, features: dict[str, Tensor], regions: list[Tensor], image_sizes: list[tuple[int, int]]) -> Tensor:
+        return self.pool(features["map"].float(), regions, self.output_size, 1 / self.stride)  # (R, C, size, size)
+
+
+def roi_heads(
+    pool: nn.Module, head: nn.Module, width: int, num_classes: int, *, score_threshold: float, iou_threshold: float,
+    most: int, sampled: int,
+) -> RoIHeads:  # fmt: skip
+    """Classes and corrected boxes of regions: `head` makes `width` numbers of what `pool` takes of each.
+
+    In training `sampled` regions an image are learned from, a quarter of them with an object if there are as many.
+    """
+    return RoIHeads(
+        pool, head, FastRCNNPredictor(width, num_classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
+        batch_size_per_image=sampled, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=score_threshold,
+        nms_thresh=iou_threshold, detections_per_img=most,
+    )  # fmt: skip
+
+
+def targets_of(
+    boxes: Sequence[Tensor], labels: Sequence[Tensor], masks: Sequence[Tensor] | None = None
+) -> list[dict[str, Tensor]]:
+    """The objects of each image as torchvision's detectors take them: without those that are gone, classes from 1."""
+    found = []
+    for number, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
+        there = kinds >= 0
+        found.append({"boxes": own[there], "labels": kinds[there] + 1})
+        if masks is not None:
+            found[-1]["masks"] = masks[number][there]
+    return found
+
+
+def detections(found: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+    """What torchvision's detectors found in each image as (m, 6) [x1, y1, x2, y2, score, class], classes from 0."""
+    return [
+        torch.cat([own["boxes"], own["scores"][:, None], (own["labels"] - 1)[:, None].to(own["boxes"].dtype)], dim=1)
+        for own in found
+    ]
+
+
+def grid_of_boxes(size: tuple[int, int], sides: Tensor, step: int) -> Tensor:
+    """Boxes (R, 4) of each of `sides` (A, 2), width and height, around every `step`-th pixel of an image (H, W).
+
+    They are cut off at its border.
+    """
+    height, width = size
+    y, x = torch.meshgrid(torch.arange(step // 2, height, step), torch.arange(step // 2, width, step), indexing="ij")
+    centre = torch.stack([x, y], dim=-1).view(-1, 1, 2).to(sides)
+    boxes = torch.cat([centre - sides / 2, centre + sides / 2], dim=-1).view(-1, 4)
+    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))

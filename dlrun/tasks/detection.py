@@ -1,0 +1,160 @@
+"""Objects of any number in an image, each with its box and class (notes, object detection)."""
+
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.config.schema import Fraction
+from dlrun.config.spec import DataSpec
+from dlrun.data.boxes.objects import Objects, ObjectsFiles, ObjectsPart
+from dlrun.engine.contracts import Batch, Findings, Metric, Part, Task
+from dlrun.tasks.average_precision import AveragePrecision, curves
+
+SHOWN = 15  # images
+LISTED = 10  # boxes of an image in a table
+CANDIDATE = 0.1  # score from which a box is drawn before and after suppression
+
+
+class Detector(Protocol):
+    """What a detector can do; dlrun/models/parts/detector.py says what each is."""
+
+    def __call__(self, *inputs: Any) -> Any: ...
+    def begin(self, boxes: list[Tensor], labels: list[Tensor]) -> list[str]: ...
+    def candidates(self, images: Tensor) -> list[Tensor] | None: ...
+
+
+class Detection(Task):
+    """The losses are the model's own; detections (m, 6) [x1, y1, x2, y2, score, class] are held against the truth."""
+
+    learns: str = "boxes"
+    needs: str = "boxes"
+    is_default: bool = True
+    watch: str = "map50"
+    mode: str = "max"
+
+    def __init__(self, spec: DataSpec, *, shown_score: Fraction = 0.5):
+        """**Arguments:**
+
+        - `spec`: what the data offer.
+        - `shown_score`: score from which a box is drawn, listed and predicted. The metrics count all boxes, whatever it
+          is.
+        """
+        super().__init__(spec)
+        self.shown_score = shown_score
+        self.class_names = spec.class_names or tuple(str(k) for k in range(spec.out_features or 0))
+
+    def begin(self, model: nn.Module, train: Part) -> list[str]:
+        if not isinstance(train, ObjectsPart | ObjectsFiles):
+            return []
+        return cast(Detector, model).begin(train.target.boxes, train.target.labels)
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        if not model.training:
+            return model(*batch.inputs)
+        target: Objects = batch.target
+        return model(*batch.inputs, target.boxes, target.labels, target.ignored)
+
+    def losses(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """The terms that the model gives in training, and their sum; none in evaluation."""
+        return {"loss": torch.stack(list(output.values())).sum(), **output} if isinstance(output, dict) else {}
+
+    def metrics(self) -> list[Metric]:
+        return [AveragePrecision(len(self.class_names))]
+
+    def boxes(self, output: Any) -> list[Tensor]:
+        """The detections (m, 6) of each image in what the model gives."""
+        return output
+
+    def check(self, output: Any, batch: Batch) -> None:
+        """**Raises:** `ValueError` if there is not one tensor (m, 6) for each image."""
+        output = self.boxes(output)
+        if len(output) != len(batch) or any(own.ndim != 2 or own.shape[1] != 6 for own in output):
+            raise ValueError("a detector answers with [x1, y1, x2, y2, score, class] (m, 6) for each image")
+
+    def shown(self, output: Tensor) -> Tensor:
+        """Of the detections (m, 6) of an image those that are likely enough to be shown."""
+        return output[output[:, 4] >= self.shown_score]
+
+    def answers(self, output: Any) -> dict[str, list[str]]:
+        """How many objects, and which, each with its score and box in pixels of the input."""
+        found = [self.shown(own.cpu()) for own in self.boxes(output)]
+        return {"objects": [str(len(own)) for own in found], "boxes": [self._listed(own, True) for own in found]}
+
+    def rows(self, output: Any, target: Objects) -> dict[str, list[Any]]:
+        """The true boxes and the likely predicted ones, as texts."""
+        output = self.boxes(output)
+        true = [
+            torch.cat([boxes, boxes.new_ones(len(boxes), 1), labels[:, None].float()], dim=1)
+            for boxes, labels in zip(target.boxes, target.labels, strict=True)
+        ]
+        return {
+            "num_true": [len(own) for own in true],
+            "num_predicted": [len(self.shown(own)) for own in output],
+            "true": [self._listed(own, False) for own in true],
+            "predicted": [self._listed(self.shown(own), True) for own in output],
+        }
+
+    def _listed(self, found: Tensor, with_score: bool) -> str:
+        texts = []
+        for x1, y1, x2, y2, score, kind in found[:LISTED].tolist():
+            chance = f" {score:.0%}" if with_score else ""
+            texts.append(f"{self.class_names[int(kind)]}{chance} {x1:.0f} {y1:.0f} {x2:.0f} {y2:.0f}")
+        more = len(found) - LISTED
+        return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")
+
+    def pictures(self, findings: Findings) -> dict[str, Any]:
+        """True and predicted boxes, worst first; precision over recall; overlaps; before and after suppression."""
+        from dlrun.plots import boxes
+
+        output, target = self.boxes(findings.outputs), findings.target
+        likely = [self.shown(own) for own in output]
+        matched = [_matched(own, true, kind) for own, true, kind in zip(
+            likely, target.boxes, target.labels, strict=True
+        )]  # fmt: skip
+        wrong = torch.tensor([
+            float((overlap < 0.5).sum() + max(len(own) - int((overlap >= 0.5).sum()), 0))
+            for overlap, own in zip(matched, likely, strict=True)
+        ])  # fmt: skip
+        worst = wrong.argsort(descending=True, stable=True)[:SHOWN]
+        places = worst.tolist()
+        figures: dict[str, Any] = {
+            "predictions": boxes.compared(
+                findings.raw(worst).float().numpy() / 255,
+                [target.boxes[k].numpy() for k in places],
+                [likely[k][:, :4].numpy() for k in places],
+                [[self.class_names[j] for j in target.labels[k].tolist()] for k in places],
+                [[f"{self.class_names[int(j)]} {p:.0%}" for p, j in likely[k][:, 4:].tolist()] for k in places],
+            )
+        }
+        found = curves(output, target, len(self.class_names))
+        figures["precision_recall"] = boxes.precision_recall(found.precision[0], self.class_names)
+        overlap = torch.cat(matched)
+        if len(overlap):
+            figures["iou"] = boxes.iou_histogram(overlap.numpy())
+        return figures | self._suppression(findings, output)
+
+    def _suppression(self, findings: Findings, output: list[Tensor]) -> dict[str, Any]:
+        from dlrun.plots import boxes
+
+        # An image with many objects has much to suppress.
+        most = max(range(len(output)), key=lambda k: len(self.shown(output[k])))
+        raw = findings.raw(torch.tensor([most]))
+        with torch.inference_mode():
+            (inputs,) = findings.loader.options.prepare((raw.to(findings.loader.device),))
+            before = cast(Detector, findings.model).candidates(inputs)
+        if before is None:
+            return {}
+        pixels = raw[0].float().numpy() / 255
+        all_, left = (own[own[:, 4] >= CANDIDATE].numpy() for own in (before[0].cpu(), output[most]))
+        return {"suppression": boxes.before_and_after(pixels, all_, left, self.class_names, CANDIDATE)}
+
+
+def _matched(found: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+    """Of each true box (n,) the largest overlap with a detection (m, 6) of its class; 0 where there is none."""
+    from torchvision.ops import box_iou
+
+    if not len(boxes) or not len(found):
+        return torch.zeros(len(boxes))
+    overlap = box_iou(boxes, found[:, :4]) * (labels[:, None] == found[None, :, 5])
+    return overlap.amax(dim=1)

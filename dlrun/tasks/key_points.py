@@ -1,0 +1,151 @@
+"""The points of one object or none an image (notes, landmark detection)."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlrun.config.schema import PositiveFloat
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch, Findings, Metric, Task
+from dlrun.engine.metrics import Sums
+
+SHOWN = 15  # images
+
+
+class KeyPoints(Task):
+    """Outputs (B, 1 + 2 P) [present, x1, y1, ...]: is something there, and where are its P points?
+
+    Binary cross-entropy for the first; squared error, in 0..1 of the image, for the others, only of points that are
+    there: of an image without any nothing but the first output gets a gradient.
+    """
+
+    learns: str = "points"
+    needs: str = "points"
+    is_default: bool = True
+    watch: str = "point_error"
+    mode: str = "min"
+
+    def __init__(self, spec: DataSpec, *, point_weight: PositiveFloat = 50.0):
+        """**Arguments:**
+
+        - `spec`: what the data offer.
+        - `point_weight`: of the squared error beside the presence, whose weight is 1.
+        """
+        super().__init__(spec)
+        assert spec.image_size is not None and spec.out_features is not None
+        self.point_weight, self.num_points = point_weight, spec.out_features
+        height, width = spec.image_size
+        self.sides = torch.tensor([float(width), float(height)])
+
+    def to(self, device: torch.device) -> None:
+        self.sides = self.sides.to(device)
+
+    def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        output, target = output.float(), batch.target
+        is_there = target[..., 2]  # (B, P)
+        present = F.binary_cross_entropy_with_logits(output[:, 0], is_there.amax(dim=1))
+        error = (self._places(output) - target[..., :2] / self.sides).square().sum(dim=2)
+        points = (error * is_there).sum() / is_there.sum().clamp(min=1)
+        return {"loss": present + self.point_weight * points, "present": present, "points": points}
+
+    def metrics(self) -> list[Metric]:
+        return [PointErrors(self)]
+
+    def check(self, output: Tensor, batch: Batch) -> None:
+        """**Raises:** `ValueError` if there are not 1 + 2 P outputs."""
+        wanted = 1 + 2 * self.num_points
+        if output.shape[1:] != (wanted,):
+            raise ValueError(
+                f"gives {tuple(output.shape[1:])} an example, and presence with x, y of {self.num_points} points are "
+                f"{wanted}"
+            )
+
+    def predict(self, output: Tensor) -> Tensor:
+        """In the terms of the target (B, P, 3): x, y in pixels, and the probability that they are there."""
+        present = output[:, :1, None].float().sigmoid().expand(-1, self.num_points, -1)
+        return torch.cat([self._places(output.float()) * self.sides.to(output.device), present], dim=2)
+
+    def _places(self, output: Tensor) -> Tensor:
+        return output[:, 1:].view(len(output), self.num_points, 2).sigmoid()
+
+    def errors(self, output: Tensor, target: Tensor) -> Tensor:
+        """The distance (B, P) of each point from where it is, in pixels."""
+        return (self.predict(output)[..., :2] - target[..., :2]).square().sum(dim=2).sqrt()
+
+    def answers(self, output: Tensor) -> dict[str, list[str]]:
+        """Whether there is something, and x, y of each point in pixels."""
+        said = self.predict(output)
+        names = self.spec.point_names or tuple(f"point {k + 1}" for k in range(self.num_points))
+        columns = {"present": [f"{row[0, 2]:.1%}" for row in said]}
+        for number, name in enumerate(names):
+            columns[name] = [f"{x:.1f} {y:.1f}" if p > 0.5 else "" for x, y, p in said[:, number].tolist()]
+        return columns
+
+    def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """Whether something is there and was found, and the mean distance of its points, in pixels."""
+        is_there = target[..., 2]
+        mean = (self.errors(output, target) * is_there).sum(dim=1) / is_there.sum(dim=1).clamp(min=1)
+        true = (is_there.amax(dim=1) > 0).tolist()
+        return {
+            "true": [int(there) for there in true],
+            "present": output[:, 0].sigmoid().tolist(),
+            "point_error": [value if there else "" for value, there in zip(mean.tolist(), true, strict=True)],
+        }
+
+    def pictures(self, findings: Findings) -> dict[str, Any]:
+        """True and predicted points, joined as the data say, worst first; and the distances of each point."""
+        from dlrun.plots import points
+
+        output, target = findings.outputs, findings.target
+        errors, is_there = self.errors(output, target), target[..., 2] > 0
+        names = self.spec.point_names or tuple(f"point {k + 1}" for k in range(self.num_points))
+        figures = {}
+        if is_there.any():
+            figures["point_errors"] = points.errors_of_each(
+                [errors[is_there[:, k], k].numpy() for k in range(self.num_points)], names
+            )
+        said = self.predict(output)
+        is_missed = is_there.any(dim=1) != (said[:, 0, 2] > 0.5)
+        worst = torch.where(is_missed, torch.inf, (errors * is_there).amax(dim=1))
+        shown = worst.argsort(descending=True, stable=True)[:SHOWN]
+        figures["predictions"] = points.compared(
+            findings.raw(shown).float().numpy() / 255, target[shown].numpy(), said[shown].numpy(),
+            self.spec.skeleton or (),
+        )  # fmt: skip
+        return figures
+
+
+class PointErrors(Sums):
+    """How far points are from where they should be.
+
+    - `point_error`: the mean distance in pixels of all points that are there.
+    - `within_3px`: the share of them that is at most 3 pixels off.
+    - `present_accuracy`: the share of images where it is right whether something is there.
+    """
+
+    better: ClassVar[Mapping[str, str]] = {"point_error": "min", "within_3px": "max", "present_accuracy": "max"}
+
+    def __init__(self, task: KeyPoints):
+        super().__init__()
+        self.task = task
+
+    def sums(self, output: Tensor, batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        output, is_there = output.detach(), batch.target[..., 2]
+        distance = self.task.errors(output, batch.target)
+        return {
+            "distance": (distance * is_there).sum(),
+            "points": is_there.sum(),
+            "near": ((distance <= 3) * is_there).sum(),
+            "presence_right": ((output[:, 0] > 0) == (is_there.amax(dim=1) > 0)).sum(),
+        }
+
+    def value(self, totals: Mapping[str, Any], examples: int) -> dict[str, float]:
+        points = max(totals["points"], 1)
+        return {
+            "point_error": totals["distance"] / points,
+            "within_3px": totals["near"] / points,
+            "present_accuracy": totals["presence_right"] / examples,
+        }
