@@ -20,6 +20,8 @@ MODELS = Registry(
         "keypoint_net": "dlrun.models.localizer:KeyPointNet",
         "unet": "dlrun.models.unet:UNet",
         "torchvision_segmenter": "dlrun.models.segmenter_zoo:TorchvisionSegmenter",
+        "torchvision_detector": "dlrun.models.detector_zoo:TorchvisionDetector",
+        "sliding_window": "dlrun.models.sliding_window:SlidingWindow",
         "yolo": "dlrun.models.yolo:YOLO",
         "rcnn": "dlrun.models.rcnn:RCNN",
         "fast_rcnn": "dlrun.models.rcnn:FastRCNN",

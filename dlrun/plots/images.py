@@ -42,10 +42,15 @@ def predictions_grid(
 
 
 @styled
-def before_and_after(rows: Any, labels: Sequence[str], captions: Sequence[Sequence[str]], title: str) -> "Figure":
-    """The same N samples in R rows, the first as they are; `rows` (R, N, C, H, W) in 0..1, `captions` R times N."""
-    rows = np.asarray(rows)
-    num_rows, columns, _, height, width = rows.shape
+def before_and_after(
+    rows: Sequence[np.ndarray], labels: Sequence[str], captions: Sequence[Sequence[str]], title: str
+) -> "Figure":
+    """The same N samples in R rows, the first as they are: images (N, C, H, W) in 0..1; `captions` R times N.
+
+    The images of a row have one size, which may be another than that of the first.
+    """
+    num_rows = len(rows)
+    columns, _, height, width = rows[0].shape
     text_height = 0.15 + 0.15 * max(caption.count("\n") + 1 for line in captions for caption in line)
     cell = SMALL_CELL_WIDTH
     figure, axes = new_figure(
@@ -58,7 +63,7 @@ def before_and_after(rows: Any, labels: Sequence[str], captions: Sequence[Sequen
     for row, label in enumerate(labels):
         for column in range(columns):
             ax = axes[row * columns + column]
-            show_image(ax, rows[row, column], MUTED, linewidth=0.8)
+            show_image(ax, rows[row][column], MUTED, linewidth=0.8)
             ax.set_title(captions[row][column], fontsize=8)
         axes[row * columns].set_ylabel(label, fontsize=9)
     return figure

@@ -29,7 +29,7 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation) -> pathlib.
     batches = [next(iter(loader.batches(epoch))) for epoch in (None, *range(EPOCHS))]
     name, data = config.augment["name"], config.data["name"]
     figure = images.before_and_after(
-        torch.stack([batch.inputs[0].float() / 255 for batch in batches]),
+        [(batch.inputs[0].float() / 255).numpy() for batch in batches],
         ["as they are", *(f"epoch {epoch + 1}" for epoch in range(EPOCHS))],
         [_captions(batch, dataset.spec) for batch in batches],
         f"{data}, changed by augment={name}",
@@ -42,8 +42,9 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation) -> pathlib.
 
 def _captions(batch: Batch, spec: DataSpec) -> list[str]:
     """What each example is; of a mixture, the classes in it and their shares."""
-    target, names = batch.target, spec.class_names
-    if not isinstance(target, Tensor) or names is None:
+    target: Tensor = batch.target
+    names = spec.class_names
+    if names is None or spec.target not in ("class", "binary"):
         return [""] * len(batch)
     if not target.is_floating_point():
         return [shorten(names[k], 9) for k in target.tolist()]

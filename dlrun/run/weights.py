@@ -78,7 +78,8 @@ def _of_torchvision(name: str) -> Weights:
     import torchvision
 
     enum, _, member = name.partition(".")
-    kinds = map(torchvision.models.get_model_weights, torchvision.models.list_models(module=torchvision.models))
+    models = torchvision.models
+    kinds = map(models.get_model_weights, models.list_models(include=None, exclude="quantized_*"))
     known = {kind.__name__: kind for kind in kinds}
     if enum not in known:
         raise UserError(f"torchvision has no {enum}{suggest(enum, known)}")

@@ -64,6 +64,12 @@ def test_a_config_folder_of_ones_own(capsys, tmp_path):
     assert out.endswith("train   dlrun model=tiny --config-dir mine data=synthetic\n")
 
 
+def test_windows_of_images_are_shown_beside_the_whole(capsys, tmp_path):
+    words = ["model=unet", "data=shapes", "data.num_train=9", "augment=geometric", "augment.crop=24", "outputs=shown"]
+    assert main.main(["show", *words]) == 0
+    assert (tmp_path / "shown/augment-geometric-shapes.png").stat().st_size > 1000
+
+
 def test_an_augmentation_is_shown_before_and_after(capsys, tmp_path):
     words = ["model=mlp", "data=synthetic", "data.num_train=9", "augment=mixup", "outputs=shown"]
     assert main.main(["show", *words]) == 0

@@ -115,7 +115,7 @@ FAMILIES = {
     "filter": ["conv_filter"],
     "localizers": ["localizer"],
     "landmarks": ["keypoint_net"],
-    "detectors": ["yolo", "rcnn", "fast_rcnn", "faster_rcnn"],
+    "detectors": ["yolo", "sliding_window", "rcnn", "fast_rcnn", "faster_rcnn", "torchvision_detector"],
     "instances": ["mask_rcnn"],
     "segmenters": ["unet", "torchvision_segmenter"],
     "sequences": ["rnn_cell", "rnn", "lstm", "gru", "tcn", "transformer", "mamba", "mamba2"],

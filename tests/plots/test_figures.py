@@ -54,7 +54,7 @@ def predictions(names, number=25):
 
 
 def changed(captions, columns=8):
-    rows = torch.rand(3, columns, 1, 6, 9)
+    rows = [torch.rand(columns, 1, *size).numpy() for size in ((6, 9), (6, 9), (4, 4))]
     return before_and_after(rows, ["as they are", "epoch 1", "epoch 2"], [captions[:columns]] * 3, "x, changed by y")
 
 

@@ -36,6 +36,34 @@ class Pool(nn.Module):
         return self.pool(features["map"].float(), regions, self.output_size, 1 / self.stride)  # (R, C, size, size)
 
 
+def roi_pool(features: Tensor, regions: Sequence[Tensor], size: int, stride: int) -> Tensor:
+    """The largest value in each of `size` x `size` places of each region of maps (B, C, H, W) -> (R, C, size, size).
+
+    `regions` (r, 4) of each image are in pixels, `stride` of which are one place of the map: corners are rounded to
+    places, and a region without a place in it is 0 (Girshick 2015). torchvision's does the same, and is what runs.
+    """
+    height, width = features.shape[-2:]
+    pooled = []
+    for own, boxes in zip(features, regions, strict=True):
+        for x1, y1, x2, y2 in (boxes.double() / stride + 0.5).floor().long().tolist():
+            sides = max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1)
+            rows, columns = (
+                [
+                    (min(max(first + k * side // size, 0), most), min(max(first - (-(k + 1) * side // size), 0), most))
+                    for k in range(size)
+                ]
+                for first, side, most in ((y1, sides[0], height), (x1, sides[1], width))
+            )
+            pooled += [
+                own[:, top:bottom, left:right].amax(dim=(1, 2))
+                if bottom > top and right > left
+                else own.new_zeros(len(own))
+                for top, bottom in rows
+                for left, right in columns
+            ]
+    return torch.stack(pooled).view(-1, size, size, features.shape[1]).permute(0, 3, 1, 2)
+
+
 def roi_heads(
     pool: nn.Module, head: nn.Module, width: int, num_classes: int, *, score_threshold: float, iou_threshold: float,
     most: int, sampled: int,

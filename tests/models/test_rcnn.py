@@ -1,0 +1,115 @@
+"""Regions: pooled as the notes teach it, proposed, matched, and learned; with masks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision import ops
+
+from dlrun.models.parts.regions import detections, grid_of_boxes, roi_pool, targets_of
+from dlrun.models.rcnn import RCNN, FasterRCNN, FastRCNN, Instances, MaskRCNN
+
+SMALL = {"in_channels": 3, "image_size": 64, "out_features": 2, "channels": (8, 8, 8), "hidden_size": 16}
+NETWORKS = [RCNN, FastRCNN, FasterRCNN, MaskRCNN]
+TARGET = (
+    [torch.tensor([[8.0, 8, 28, 30], [40, 36, 60, 60]]), torch.zeros(0, 4)],
+    [torch.tensor([0, 1]), torch.zeros(0).long()],
+)
+MASKS = [torch.zeros(2, 64, 64, dtype=torch.uint8), torch.zeros(0, 64, 64, dtype=torch.uint8)]
+for number, (x1, y1, x2, y2) in enumerate(TARGET[0][0].int().tolist()):
+    MASKS[0][number, y1:y2, x1:x2] = 1
+
+
+def network(kind, **keys):
+    torch.manual_seed(0)
+    model = kind(**SMALL | keys)
+    model.begin(*TARGET)
+    return model
+
+
+def more(kind):
+    """What Mask R-CNN is taught beside boxes and labels."""
+    return (None, MASKS) if kind is MaskRCNN else ()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**31), st.sampled_from([1, 2, 3, 7]), st.sampled_from([1, 4, 8]))
+def test_pooling_of_regions_is_torchvisions(seed, size, stride):
+    chance = torch.Generator().manual_seed(seed)
+    features = torch.randn(2, 3, 12, 10, generator=chance)
+    corner = torch.rand(4, 2, generator=chance) * 8 * stride
+    boxes = torch.cat([corner, corner + torch.rand(4, 2, generator=chance) * 8 * stride], dim=1)
+    regions = [boxes[:1], boxes[1:]]
+    theirs = ops.roi_pool(features, regions, (size, size), 1 / stride)
+    torch.testing.assert_close(roi_pool(features, regions, size, stride), theirs)
+
+
+def test_a_grid_of_boxes_covers_the_image_and_stays_in_it():
+    boxes = grid_of_boxes((32, 48), torch.tensor([[10.0, 20], [30, 8]]), step=16)
+    assert boxes.shape == (2 * 3 * 2, 4)
+    assert boxes[:2].tolist() == [[3, 0, 13, 18], [0, 4, 23, 12]]
+    assert (boxes >= 0).all() and (boxes <= torch.tensor([48, 32, 48, 32])).all()
+
+
+def test_classes_count_from_one_inside_and_from_zero_outside():
+    (own,) = targets_of([TARGET[0][0]], [torch.tensor([1, -1])], [MASKS[0]])
+    assert own["labels"].tolist() == [2] and len(own["boxes"]) == len(own["masks"]) == 1
+    found = detections([{"boxes": TARGET[0][0], "labels": torch.tensor([1, 2]), "scores": torch.tensor([0.9, 0.5])}])
+    assert found[0][:, 5].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_term_is_finite_for_images_with_and_without_objects(kind):
+    model, images = network(kind).train(), torch.rand(2, 3, 64, 64)
+    terms = model(images, *TARGET, *more(kind))
+    wanted = {RCNN: 2, FastRCNN: 2, FasterRCNN: 4, MaskRCNN: 5}[kind]
+    assert len(terms) == wanted and all(value.isfinite() for value in terms.values())
+    empty = [torch.zeros(0, 4)] * 2, [torch.zeros(0).long()] * 2
+    blank = (None, [torch.zeros(0, 64, 64, dtype=torch.uint8)] * 2) if kind is MaskRCNN else ()
+    torch.stack(list(model(images, *empty, *blank).values())).sum().backward()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_answers_are_detections_inside_of_the_image(kind):
+    model = network(kind, score_threshold=0.01).eval()
+    with torch.no_grad():
+        found = model(torch.rand(2, 3, 64, 64))
+        before = model.candidates(torch.rand(2, 3, 64, 64))
+    if kind is MaskRCNN:
+        assert isinstance(found, Instances)
+        assert [own.shape[1:] for own in found.masks] == [(28, 28)] * 2
+        assert [len(own) for own in found.masks] == [len(own) for own in found.boxes]
+        found = found.boxes
+    for own in found:
+        assert own.shape[1] == 6 and (own[:, :4] >= 0).all() and (own[:, :4] <= 64).all()
+        assert (own[:, 4].diff() <= 0).all() and set(own[:, 5].tolist()) <= {0, 1}
+    assert all(len(each) >= len(own) for each, own in zip(before, found, strict=True))
+
+
+def test_sizes_of_the_training_boxes_stand_in_the_checkpoint():
+    model = network(FasterRCNN, num_anchors=2)
+    assert model.state_dict()["proposer.box_sizes"].tolist() == [[20, 22], [20, 24]]
+    other = FasterRCNN(**SMALL, num_anchors=2)
+    other.load_state_dict(model.state_dict())
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(other.eval()(images)[0], model.eval()(images)[0])
+    assert "no training image has a box" in model.begin([torch.zeros(0, 4)], [])[0]
+
+
+@pytest.mark.parametrize("kind", [FastRCNN, MaskRCNN])
+def test_one_image_is_learned_by_heart(kind):
+    model = network(kind, channels=(16, 32), num_anchors=1).train()
+    images = torch.zeros(2, 3, 64, 64)
+    images[0, 0, 8:30, 8:28], images[0, 1, 36:60, 40:60] = 2, 2
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    for _ in range(100):
+        optimizer.zero_grad()
+        torch.stack(list(model(images, *TARGET, *more(kind)).values())).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = model.eval()(images)
+    boxes = found.boxes if kind is MaskRCNN else found
+    best = torch.stack([boxes[0][boxes[0][:, 5] == k][0] for k in (0, 1)])
+    assert ops.box_iou(best[:, :4], TARGET[0][0]).diagonal().min() > 0.7
+    assert best[:, 4].min() > 0.3
