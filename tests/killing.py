@@ -13,6 +13,7 @@ from multiprocessing import forkserver
 
 import pytest
 
+from dlrun.cli import main
 from dlrun.store import checkpoint
 
 
@@ -65,3 +66,18 @@ def digest(tree):
     tensors = {}
     text = json.dumps(checkpoint._pack(tree, tensors))
     return checkpoint._digest(tensors, text)
+
+
+def killed_in_training(words, step):
+    """A run in a process that is killed after its training step number `step`."""
+    process = multiprocessing.get_context("fork").Process(target=_train_until_killed, args=(words, step))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _train_until_killed(words, step):
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    die_at(("dlrun.engine.step:Step.__call__", step, "after"))
+    os._exit(main.main(words))

@@ -3,14 +3,11 @@ killed and gone on with, evaluated, asked and reported. None of them needs a lin
 
 import ast
 import json
-import multiprocessing
-import os
 import pathlib
-import signal
 
 import pytest
 import torch
-from killing import content, die_at
+from killing import content, killed_in_training
 from PIL import Image
 from plugged_in import plugged_in
 
@@ -55,21 +52,6 @@ def dlrun(*words):
     assert main.main([str(word) for word in words]) == 0, words
 
 
-def killed_in_training(words):
-    """A process that is killed after its fourth step, or in the epoch after its first."""
-    process = multiprocessing.get_context("fork").Process(target=train_until_killed, args=(words,))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-
-
-def train_until_killed(words):
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    die_at(("dlrun.engine.step:Step.__call__", 4 if "data=one_picture" not in words else 3, "after"))
-    os._exit(main.main(words))
-
-
 def test_trains_goes_on_and_answers(plugin, tmp_path, capsys):
     words, watch = plugin
     dlrun(*words, "folder=whole")
@@ -80,7 +62,7 @@ def test_trains_goes_on_and_answers(plugin, tmp_path, capsys):
     # The checkpoints name no road, and hold the same bits on either.
     assert content(tmp_path / "workers") == whole
 
-    killed_in_training([*words, "folder=killed"])
+    killed_in_training([*words, "folder=killed"], step=4 if "data=one_picture" not in words else 3)
     dlrun("resume", "killed")
     assert content(tmp_path / "killed") == whole
 

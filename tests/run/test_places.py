@@ -1,0 +1,79 @@
+"""Runs that learn where things are: the same bits on both roads and after a kill, evaluated, reported, drawn."""
+
+import json
+
+import pytest
+from killing import content, killed_in_training
+
+from dlrun.cli import main
+
+SMALL = ["data=shapes", "data.num_train=24", "data.num_val=8", "data.num_test=8", "data.empty=0.3"]
+COMMON = [
+    *SMALL,
+    "trainer.batch_size=8",
+    "trainer.epochs=3",
+    "device=cpu",
+    "device.threads=1",
+    "logger.tensorboard=false",
+]
+MOVED = ["augment=geometric", "augment.mirror=0.5", "augment.padding=6"]
+# The words, what the run watches, and the pictures beside the learning curves.
+RUNS = {
+    "localizer": (["model=localizer", "model.channels=[4,8]", *MOVED], "mean_iou", {"iou", "predictions"}),
+    "keypoint_net": (
+        ["model=keypoint_net", "model.channels=[4,8]", "data.kinds=[square]", *MOVED],
+        "point_error",
+        {"point_errors", "predictions"},
+    ),
+    "yolo": (
+        ["model=yolo", "model.channels=[4,8,8]", *MOVED],
+        "map50",
+        {"predictions", "precision_recall", "iou", "suppression"},
+    ),
+    "sliding_window": (
+        ["model=sliding_window", "model.channels=4"],
+        "map50",
+        {"predictions", "precision_recall", "iou", "suppression"},
+    ),
+    "mask_rcnn": (
+        ["model=mask_rcnn", "model.channels=[4,8]", "model.hidden_size=8", "model.mask_channels=4", *MOVED],
+        "mask_map50",
+        {"predictions", "precision_recall", "iou", "suppression", "masks"},
+    ),
+    "unet": (
+        ["model=unet", "model.channels=4", "model.depth=2", *MOVED, "augment.crop=32"],
+        "mean_iou",
+        {"masks", "class_overlap"},
+    ),
+}
+
+
+def dlrun(*words):
+    assert main.main([str(word) for word in words]) == 0, words
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words, watch, pictures = RUNS[name]
+    words = [*words, *COMMON]
+    dlrun(*words, "folder=whole")
+    assert json.loads((tmp_path / "whole/status.json").read_text())["watch"] == f"val/{watch}"
+    drawn = {path.stem for path in (tmp_path / "whole/plots").glob("*.png")}
+    assert drawn == pictures | {"learning_curves"}
+    whole = content(tmp_path / "whole")
+
+    dlrun(*words, "folder=workers", "device.residency=workers", "device.workers=2")
+    assert content(tmp_path / "workers") == whole
+    killed_in_training([*words, "folder=killed"], step=5)
+    dlrun("resume", "killed")
+    assert content(tmp_path / "killed") == whole
+
+    dlrun("eval", "whole")
+    dlrun("report", "whole", "killed")
+
+
+def test_images_without_objects_train_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, (words, _, _) in RUNS.items():
+        dlrun(*words, *COMMON, "trainer.epochs=1", "data.empty=1", "data.num_val=0", f"folder={name}")
