@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import (
     unset_fake_temporarily,
 )
 
+from dlrun.augment import geometric
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config import check, compose
 from dlrun.data.graphs.parts import GraphsPart
@@ -40,6 +41,7 @@ SMALL = {
     "adding": ["data.seq_len=12", "data.num_train=16", "data.num_val=0", "data.num_test=0"],
     "copy_memory": ["data.blank_steps=4", "data.num_to_copy=2", "data.num_train=16", "data.num_val=0"],
     "induction_heads": ["data.seq_len=12", "data.num_train=16", "data.num_val=0", "data.num_test=0"],
+    "shapes": ["data.num_train=16", "data.num_val=0", "data.num_test=0"],
     "motifs": ["data.num_train=16", "data.num_val=4", "data.num_test=4"], "block_model": ["data.num_nodes=80"],
 }  # fmt: skip
 IMAGES = ("cnn", "googlenet_mini", "resnet", "mobilenet_v1", "mobilenet_v2", "efficientnet", "torchvision")
@@ -49,6 +51,7 @@ OPTIMIZERS = (
     "sgd", "adam", "adamw", "rmsprop", "adamax", "nadam", "radam", "adagrad", "adadelta", "asgd", "rprop", "muon",
 )  # fmt: skip
 AUGMENTS = ("geometric", "colour", "randaugment", "trivialaugment", "erasing", "mixup", "cutmix")
+PLACES = ("localizer", "keypoint_net", "yolo", "unet", "torchvision_segmenter")
 SAMPLERS = ("neighbor", "pinsage", "layer", "cluster", "saint")
 CASES = [
     *(["model=linear", f"data={data}"] for data in ("line", "hours", "diabetes", "breast_cancer", "iris", "wine")),
@@ -73,6 +76,11 @@ CASES = [
     *(["model=cnn", "data=digits", f"optimizer={optimizer}"] for optimizer in ("sgd", "muon")),
     *(["model=cnn", "data=synthetic", f"augment={augment}"] for augment in AUGMENTS),
     *(["model=cnn", "data=digits", f"augment={augment}"] for augment in ("geometric", "colour", "cutmix")),
+    *([f"model={model}", "data=shapes"] for model in PLACES),
+    *([f"model={model}", "data=shapes", "augment=geometric", "augment.mirror=0.5"] for model in PLACES[:4:2]),
+    ["model=keypoint_net", "data=shapes", "data.kinds=[square]", "augment=geometric", "augment.mirror=0.5"],
+    ["model=unet", "data=shapes", "augment=geometric", "augment.crop=32"],
+    ["model=yolo", "model.num_anchors=0", "data=shapes", "augment=colour"],
     *(["model=graphsage", "data=block_model", f"sampler={sampler}"] for sampler in SAMPLERS),
     *(["model=cnn", "data=digits", f"sampler={sampler}"] for sampler in ("balanced", "classes")),
     ["model=cnn", "data=digits", "trainer.ema_decay=0.9", "trainer.clip_grad_norm=1", "scheduler=warmup_cosine"],
@@ -90,6 +98,13 @@ WAITS = {
     "gnn_recurrent": (
         ["model=gnn_recurrent", "data=block_model"], "the iteration ends when nothing changes any more",
     ),
+    "sliding_window": (
+        ["model=sliding_window", "data=shapes"], "how many windows hold nothing depends on the boxes",
+    ),
+    **{
+        model: ([f"model={model}", "data=shapes"], "torchvision samples the regions that it learns from")
+        for model in ("rcnn", "fast_rcnn", "faster_rcnn", "mask_rcnn", "torchvision_detector")
+    },
     "diffpool": (["model=diffpool", "data=motifs"], "torch_geometric asks how many nodes the largest graph has"),
     "sagpool": (["model=sagpool", "data=motifs"], "how many nodes stay depends on the graphs"),
 }  # fmt: skip
@@ -117,7 +132,10 @@ def pretended(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "backward", fill)
     monkeypatch.setattr(torch, "sparse_csr_tensor", Compressed)
-    return fill
+    geometric._spline.cache_clear()
+    yield fill
+    # No pretended tensor may be found there by another test.
+    geometric._spline.cache_clear()
 
 
 def drawn_for_real(loader: Loader, monkeypatch) -> None:

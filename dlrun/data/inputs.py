@@ -1,15 +1,17 @@
 """Inputs that come from a person: words, image files, rows of numbers, as a trained model takes them."""
 
 import csv
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dlrun.config.spec import DataSpec
-from dlrun.data.images.imagefolder import SUFFIXES, decode
+from dlrun.data.images.imagefolder import SUFFIXES, decode, sizes_of
 from dlrun.data.reading import read_utf8
-from dlrun.engine.contracts import DataSet
+from dlrun.engine.contracts import DataSet, ImageFile
 from dlrun.errors import RunError, UserError
 
 
@@ -24,28 +26,54 @@ def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str],
     if encoded is not None:
         return words, encoded
     if spec.kind == "image":
-        return _images(spec, words)
+        files, images = read_images(dataset, spec, words)
+        return [file.path for file in files], (images,)
     if spec.kind == "features":
         return _rows(spec, words)
     raise UserError(f"predict: this data set says no way to read an input of kind {spec.kind!r} from the command line")
 
 
-def _images(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
-    assert spec.image_size is not None and spec.in_channels is not None
+def read_images(dataset: DataSet, spec: DataSpec, words: Sequence[str]) -> tuple[list[ImageFile], Tensor]:
+    """The image files that `words` name, those of a folder by their numbers; and the raw inputs (N, C, H, W).
+
+    **Raises:** `UserError` with the word or file that cannot be read.
+    """
     paths: list[Path] = []
     for word in words:
         path = Path(word)
         if not path.exists():
             raise UserError(f"predict: no file or folder {word}; this run takes images")
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = _images_in(path) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"predict: no image in {word} ({' '.join(SUFFIXES)})")
         paths += inside
     try:
-        images = [decode(str(path), spec.image_size, spec.in_channels) for path in paths]
+        read = [_read_image(dataset, spec, str(path)) for path in paths]
     except RunError as error:
         raise UserError(str(error)) from error
-    return [str(path) for path in paths], (torch.stack(images),)
+    files = [ImageFile(str(path), frame) for path, (_, frame) in zip(paths, read, strict=True)]
+    return files, torch.stack([image for image, _ in read])
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """The images in a folder: frame 2 of a video before frame 10."""
+    found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    return sorted(found, key=lambda file: (_numbered(file.name), file.name))
+
+
+def _numbered(name: str) -> list[str | int]:
+    # Texts and numbers take turns, so that no text is held against a number.
+    return [int(piece) if place % 2 else piece for place, piece in enumerate(re.split("([0-9]+)", name))]
+
+
+def _read_image(dataset: DataSet, spec: DataSpec, path: str) -> tuple[Tensor, Tensor]:
+    assert spec.image_size is not None and spec.in_channels is not None
+    read = dataset.read_image(path, spec)
+    if read is not None:
+        return read
+    image, (width, height) = decode(path, spec.image_size, spec.in_channels), sizes_of(path)[0]
+    scale = (spec.image_size[1] / width, spec.image_size[0] / height)
+    return image, torch.tensor([*scale, 0, 0, width, height], dtype=torch.float64)
 
 
 def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:

@@ -25,6 +25,7 @@ from dlrun.engine.nested import Nested
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 
 @dataclass(slots=True)
@@ -149,6 +150,13 @@ class DataSet:
         """Raw inputs (N, ...) from texts, as `dlrun predict` takes them; None: this data set reads no texts.
 
         **Raises:** `UserError` for a text that it cannot take.
+        """
+        return None
+
+    def read_image(self, path: str, spec: DataSpec) -> tuple[Tensor, Tensor] | None:
+        """An image file as raw input (C, H, W), and its frame (6,), see `ImageFile`; None: squeezed to `image_size`.
+
+        **Raises:** `RunError` for a file that cannot be decoded.
         """
         return None
 
@@ -356,6 +364,39 @@ class Findings:
         return torch.cartesian_prod(*axes).reshape(-1, len(axes))
 
 
+@dataclass(frozen=True)
+class ImageFile:
+    """An image of a person, and how it became an input of a model.
+
+    **Fields:**
+
+    - `path`: of the file.
+    - `frame` (6,): scale x, scale y, left and top margin in pixels of the input, width and height of the upright image
+      in its own pixels. A point (x, y) of the image is at (x * scale + margin).
+    """
+
+    path: str
+    frame: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of the upright image."""
+        width, height = self.frame[4:].tolist()
+        return round(width), round(height)
+
+
+class Sighting:
+    """What a task says of one `ImageFile`, in pixels of that image."""
+
+    def cells(self) -> dict[str, str]:
+        """Its row of the table that `dlrun predict` prints, by column."""
+        raise NotImplementedError
+
+    def draw(self, picture: "Image") -> "Image":
+        """The upright image in RGB, with what is said of it drawn on."""
+        raise NotImplementedError
+
+
 class Task:
     """Loss, metrics, predictions and pictures of one kind of problem.
 
@@ -364,6 +405,8 @@ class Task:
     - `learns`: the kind of target; `needs`: the kind of output of the model.
     - `is_default`: whether `task=auto` takes this task for its kind of target. A subclass does not inherit it.
     - `watch`: the metric that chooses the best epoch; `mode`: whether the highest (`max`) or the lowest is best.
+    - `is_seen`: whether it has `sightings`; `is_scored`: whether these have scores; `formats`: the words
+      that `files` takes.
 
     The keyword-only arguments of the constructor are the keys of `task` in a config.
     """
@@ -373,6 +416,9 @@ class Task:
     is_default: bool = False
     watch: str = "loss"
     mode: str = "min"
+    is_seen: bool = False
+    is_scored: bool = False
+    formats: tuple[str, ...] = ()
 
     def __init__(self, spec: DataSpec):
         self.spec = spec
@@ -409,6 +455,19 @@ class Task:
     def answers(self, output: Any) -> dict[str, list[str]]:
         """Columns of texts, one row an example: what `dlrun predict` prints. **Raises:** `ValueError` without words."""
         raise ValueError("this task has no words for an answer")
+
+    def sightings(self, output: Any, images: Sequence[ImageFile], least_score: float | None) -> list[Sighting]:
+        """What the output says of places in each image; below `least_score` nothing is said, None: the usual one."""
+        raise ValueError("this task says nothing of places in images")
+
+    def files(
+        self, format: str, seen: Sequence[Sighting], images: Sequence[ImageFile], stems: Sequence[str]
+    ) -> dict[str, str]:
+        """The text of each file, by name, that holds the sightings in one of `formats`.
+
+        `stems`: for a file of one image what its name begins with.
+        """
+        raise ValueError(f"this task writes no {format}")
 
     def rows(self, output: Any, target: Any) -> dict[str, list[Any]]:
         """The columns of predictions.csv, one row an example of the whole part."""

@@ -29,7 +29,7 @@ class TorchvisionDetector(Detector):
     answers: tuple = ("boxes",)
 
     def __init__(
-        self, *, arch: str = "ssdlite320_mobilenet_v3_large", in_channels: PositiveInt,
+        self, *, arch: str = "fasterrcnn_mobilenet_v3_large_320_fpn", in_channels: PositiveInt,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt], out_features: PositiveInt,
         score_threshold: Fraction = 0.05, max_detections: PositiveInt = 100,
     ):  # fmt: skip

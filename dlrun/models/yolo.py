@@ -158,8 +158,7 @@ class YOLO(Detector):
         # One row more, so that there is something to look up where no image has a box.
         truth = torch.cat([*boxes, torch.zeros(1, 4, device=device)])
         kinds = torch.cat([*labels, torch.full((1,), -1, device=device)])
-        counts = torch.tensor([*(len(own) for own in boxes), 1])
-        image = torch.arange(batch + 1).repeat_interleave(counts).to(device, non_blocking=True)
+        image = torch.cat([_image_of_each(boxes), torch.tensor([batch])]).to(device, non_blocking=True)
         cell = ((truth[:, :2] + truth[:, 2:]) / (2 * self.stride)).long()
         column, row = cell[:, 0].clamp(0, columns - 1), cell[:, 1].clamp(0, rows - 1)
         sizes = (truth[:, 2:] - truth[:, :2]) / self.stride
@@ -182,17 +181,15 @@ class YOLO(Detector):
     ) -> Tensor:
         """Where (B, A, G, F) a box overlaps a true one by over `overlap_ignored`, or its cell is of no interest."""
         found = torch.zeros(raw.shape[:4], device=raw.device).flatten(1)  # (B, A * G * F)
-        counts = torch.tensor([len(own) for own in boxes])
-        if counts.sum():
-            image = torch.arange(len(boxes)).repeat_interleave(counts).to(raw.device, non_blocking=True)
+        if any(len(own) for own in boxes):
+            image = _image_of_each(boxes).to(raw.device, non_blocking=True)
             overlap = iou(self.decoded(raw).flatten(1, 3)[image], torch.cat(list(boxes))[:, None])  # (T, A * G * F)
             overlap = overlap * (torch.cat(list(labels)) >= 0)[:, None]
             found = found.scatter_reduce(0, image[:, None].expand_as(overlap), overlap, "amax")
         near = (found > self.overlap_ignored).view(raw.shape[:4])
-        regions = [len(own) for own in ignored or ()]
-        if ignored is None or not sum(regions):
+        if ignored is None or not any(len(own) for own in ignored):
             return near
-        image = torch.arange(len(ignored)).repeat_interleave(torch.tensor(regions)).to(raw.device, non_blocking=True)
+        image = _image_of_each(ignored).to(raw.device, non_blocking=True)
         x1, y1, x2, y2 = (torch.cat(list(ignored)) / self.stride)[:, None, None, :].unbind(-1)
         y = torch.arange(raw.shape[2], device=raw.device)[:, None] + 0.5
         x = torch.arange(raw.shape[3], device=raw.device) + 0.5
@@ -227,6 +224,11 @@ class YOLO(Detector):
             f"{cells}; {lost:,} of {len(sizes):,} boxes share their {where} with another and are not taught",
             *lines,
         ]
+
+
+def _image_of_each(boxes: Sequence[Tensor]) -> Tensor:
+    """The number of the image (T,) that each box is of, on the host, which knows how many there are."""
+    return torch.tensor([number for number, own in enumerate(boxes) for _ in range(len(own))], dtype=torch.int64)
 
 
 def _sum(values: Tensor, counted: Tensor) -> Tensor:

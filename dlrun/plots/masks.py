@@ -35,7 +35,7 @@ def masks_grid(
     num_images, _, height, width = images.shape
     row_height = 2.2 * min(height / width, 2.0) + 0.25
     figure, axes = new_figure(num_images, 4, width=9.6, height=row_height * num_images + 1.1)
-    table = _colors(len(class_names), not_counted)
+    table = class_colors(len(class_names), not_counted)
     for row in range(num_images):
         is_wrong = (true[row] != predicted[row]) & (true[row] != not_counted)
         grey = np.repeat(images[row].mean(axis=0, keepdims=True), 3, axis=0) * 0.5 + 0.5
@@ -88,7 +88,7 @@ def class_overlap(iou: Any, dice: Any, occurs: Any, class_names: Sequence[str]) 
     return figure
 
 
-def _colors(num_classes: int, not_counted: int) -> np.ndarray:
+def class_colors(num_classes: int, not_counted: int) -> np.ndarray:
     """The colours (max(K, `not_counted`) + 1, 3) of the classes: grey for the first, white for `not_counted`."""
     table = np.ones((max(num_classes, not_counted) + 1, 3))
     for k in range(num_classes):

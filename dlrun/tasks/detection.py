@@ -1,5 +1,6 @@
 """Objects of any number in an image, each with its box and class (notes, object detection)."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -7,8 +8,10 @@ from torch import Tensor, nn
 
 from dlrun.config.schema import Fraction
 from dlrun.config.spec import DataSpec
+from dlrun.data.boxes.letterbox import to_image
 from dlrun.data.boxes.objects import Objects, ObjectsFiles, ObjectsPart
-from dlrun.engine.contracts import Batch, Findings, Metric, Part, Task
+from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
+from dlrun.tasks import places
 from dlrun.tasks.average_precision import AveragePrecision, curves
 
 SHOWN = 15  # images
@@ -32,6 +35,9 @@ class Detection(Task):
     is_default: bool = True
     watch: str = "map50"
     mode: str = "max"
+    is_seen: bool = True
+    is_scored: bool = True
+    formats: tuple[str, ...] = ("coco", "yolo")
 
     def __init__(self, spec: DataSpec, *, shown_score: Fraction = 0.5):
         """**Arguments:**
@@ -81,6 +87,31 @@ class Detection(Task):
         found = [self.shown(own.cpu()) for own in self.boxes(output)]
         return {"objects": [str(len(own)) for own in found], "boxes": [self._listed(own, True) for own in found]}
 
+    def masks(self, output: Any) -> Sequence[Tensor] | None:
+        """The masks (m, 28, 28) inside of the detections of each image in what the model gives, if there are."""
+        return None
+
+    def sightings(self, output: Any, images: Sequence[ImageFile], least_score: float | None) -> list[Sighting]:
+        """The objects in pixels of their images; what lies beside its image, where an input is padded, is left out."""
+        least = self.shown_score if least_score is None else least_score
+        boxes, masks = self.boxes(output), self.masks(output)
+        found: list[Sighting] = []
+        for number, (own, image) in enumerate(zip(boxes, images, strict=True)):
+            own = own.cpu()
+            cut, has_area = places.in_image(own[:, :4], image)
+            kept = has_area & (own[:, 4] >= least)
+            objects = torch.cat([cut, own[:, 4:]], dim=1)[kept]
+            row = {"objects": str(len(objects)), "boxes": self._listed(objects, True)}
+            inside = None if masks is None else masks[number].cpu()[kept]
+            whole = to_image(own[kept, :4], image.frame)
+            found.append(places.FoundObjects(image, objects, self.class_names, row, inside, whole))
+        return found
+
+    def files(
+        self, format: str, seen: Sequence[Sighting], images: Sequence[ImageFile], stems: Sequence[str]
+    ) -> dict[str, str]:
+        return places.files(format, seen, images, stems, self.class_names)
+
     def rows(self, output: Any, target: Objects) -> dict[str, list[Any]]:
         """The true boxes and the likely predicted ones, as texts."""
         output = self.boxes(output)
@@ -117,14 +148,14 @@ class Detection(Task):
             for overlap, own in zip(matched, likely, strict=True)
         ])  # fmt: skip
         worst = wrong.argsort(descending=True, stable=True)[:SHOWN]
-        places = worst.tolist()
+        shown = worst.tolist()
         figures: dict[str, Any] = {
             "predictions": boxes.compared(
                 findings.raw(worst).float().numpy() / 255,
-                [target.boxes[k].numpy() for k in places],
-                [likely[k][:, :4].numpy() for k in places],
-                [[self.class_names[j] for j in target.labels[k].tolist()] for k in places],
-                [[f"{self.class_names[int(j)]} {p:.0%}" for p, j in likely[k][:, 4:].tolist()] for k in places],
+                [target.boxes[k].numpy() for k in shown],
+                [likely[k][:, :4].numpy() for k in shown],
+                [[self.class_names[j] for j in target.labels[k].tolist()] for k in shown],
+                [[f"{self.class_names[int(j)]} {p:.0%}" for p, j in likely[k][:, 4:].tolist()] for k in shown],
             )
         }
         found = curves(output, target, len(self.class_names))

@@ -1,5 +1,6 @@
 """Objects of any number in an image, each with its box, class and mask (notes, instance segmentation)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,6 +34,9 @@ class InstanceSegmentation(Detection):
 
     def boxes(self, output: Any) -> list[Tensor]:
         return output[0]
+
+    def masks(self, output: Any) -> Sequence[Tensor]:
+        return output[1]
 
     def pictures(self, findings: Findings) -> dict[str, Any]:
         """Those of boxes, and the true and predicted masks of the images with most objects."""

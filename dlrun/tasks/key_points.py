@@ -1,7 +1,8 @@
 """The points of one object or none an image (notes, landmark detection)."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +10,15 @@ from torch import Tensor
 
 from dlrun.config.schema import PositiveFloat
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Findings, Metric, Task
+from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Sighting, Task
 from dlrun.engine.metrics import Sums
+from dlrun.tasks import places
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SHOWN = 15  # images
+SHOWN_SCORE = 0.5  # from which points are told of
 
 
 class KeyPoints(Task):
@@ -27,6 +33,9 @@ class KeyPoints(Task):
     is_default: bool = True
     watch: str = "point_error"
     mode: str = "min"
+    is_seen: bool = True
+    is_scored: bool = True
+    formats: tuple[str, ...] = ("coco",)
 
     def __init__(self, spec: DataSpec, *, point_weight: PositiveFloat = 50.0):
         """**Arguments:**
@@ -77,12 +86,35 @@ class KeyPoints(Task):
 
     def answers(self, output: Tensor) -> dict[str, list[str]]:
         """Whether there is something, and x, y of each point in pixels."""
-        said = self.predict(output)
-        names = self.spec.point_names or tuple(f"point {k + 1}" for k in range(self.num_points))
-        columns = {"present": [f"{row[0, 2]:.1%}" for row in said]}
-        for number, name in enumerate(names):
-            columns[name] = [f"{x:.1f} {y:.1f}" if p > 0.5 else "" for x, y, p in said[:, number].tolist()]
-        return columns
+        rows = [self._cells(own, SHOWN_SCORE) for own in self.predict(output)]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def sightings(self, output: Tensor, images: Sequence[ImageFile], least_score: float | None) -> list[Sighting]:
+        """The points of each image in its own pixels."""
+        least = SHOWN_SCORE if least_score is None else least_score
+        found: list[Sighting] = []
+        for own, image in zip(self.predict(output).cpu(), images, strict=True):
+            own = torch.cat([places.points_in_image(own[:, :2], image), own[:, 2:]], dim=1)
+            found.append(FoundPoints(self, own, bool(own[0, 2] > least), self._cells(own, least)))
+        return found
+
+    def files(
+        self, format: str, seen: Sequence[Any], images: Sequence[ImageFile], stems: Sequence[str]
+    ) -> dict[str, str]:
+        lines = [[one + 1, other + 1] for one, other in self.spec.skeleton or ()]
+        kind = {"id": 1, "name": "object", "keypoints": list(self.names), "skeleton": lines}
+        return places.coco_files(seen, images, [kind], _coco)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name a point."""
+        return self.spec.point_names or tuple(f"point {k + 1}" for k in range(self.num_points))
+
+    def _cells(self, points: Tensor, least: float) -> dict[str, str]:
+        """The row of a table, of points (P, 3)."""
+        rows = zip(self.names, points.tolist(), strict=True)
+        cells = {name: f"{x:.1f} {y:.1f}" if p > least else "" for name, (x, y, p) in rows}
+        return {"present": f"{points[0, 2]:.1%}", **cells}
 
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """Whether something is there and was found, and the mean distance of its points, in pixels."""
@@ -101,11 +133,10 @@ class KeyPoints(Task):
 
         output, target = findings.outputs, findings.target
         errors, is_there = self.errors(output, target), target[..., 2] > 0
-        names = self.spec.point_names or tuple(f"point {k + 1}" for k in range(self.num_points))
         figures = {}
         if is_there.any():
             figures["point_errors"] = points.errors_of_each(
-                [errors[is_there[:, k], k].numpy() for k in range(self.num_points)], names
+                [errors[is_there[:, k], k].numpy() for k in range(self.num_points)], self.names
             )
         said = self.predict(output)
         is_missed = is_there.any(dim=1) != (said[:, 0, 2] > 0.5)
@@ -116,6 +147,35 @@ class KeyPoints(Task):
             self.spec.skeleton or (),
         )  # fmt: skip
         return figures
+
+
+@dataclass(frozen=True)
+class FoundPoints(Sighting):
+    """The points (P, 3) of one image in its pixels, whether they are likely enough to be shown, and the table's row."""
+
+    task: KeyPoints
+    points: Tensor
+    is_shown: bool
+    row: dict[str, str]
+
+    def cells(self) -> dict[str, str]:
+        return self.row
+
+    def draw(self, picture: "Image") -> "Image":
+        from dlrun.plots import drawn
+
+        if not self.is_shown:
+            return picture
+        text = f"{self.points[0, 2]:.0%}"
+        return drawn.pointed(picture, self.points[:, :2].numpy(), self.task.spec.skeleton or (), text)
+
+
+def _coco(own: FoundPoints) -> list[dict[str, Any]]:
+    if not own.is_shown:
+        return []
+    # 2: a point that is seen.
+    points = [round(value, 3) for x, y, _ in own.points.double().tolist() for value in (x, y, 2.0)]
+    return [{"category_id": 1, "keypoints": points, "score": round(own.points[0, 2].item(), 6)}]
 
 
 class PointErrors(Sums):

@@ -1,6 +1,6 @@
 """One object or none an image, and where it is (notes, target localisation)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +10,12 @@ from torch import Tensor
 from dlrun.config.schema import NonNegativeFloat
 from dlrun.config.spec import DataSpec
 from dlrun.data.boxes.single import corners_of
-from dlrun.engine.contracts import Batch, Findings, Metric, Task
+from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Sighting, Task
 from dlrun.engine.metrics import Sums
+from dlrun.tasks import places
 
 SHOWN = 15  # images
+SHOWN_SCORE = 0.5  # from which an object is told of
 
 
 class Localization(Task):
@@ -29,6 +31,9 @@ class Localization(Task):
     is_default: bool = True
     watch: str = "mean_iou"
     mode: str = "max"
+    is_seen: bool = True
+    is_scored: bool = True
+    formats: tuple[str, ...] = ("coco", "yolo")
 
     def __init__(self, spec: DataSpec, *, box_weight: NonNegativeFloat = 20.0, class_weight: NonNegativeFloat = 1.0):
         """**Arguments:**
@@ -70,12 +75,34 @@ class Localization(Task):
     def answers(self, output: Tensor) -> dict[str, list[str]]:
         """Whether there is an object, which, and its box x1, y1, x2, y2 in pixels."""
         said = self.predict(output)
-        rows = zip(said[:, 0].tolist(), said[:, 5:].max(1).indices.tolist(), corners_of(said, self.size), strict=True)
-        found = [(p, f"{self.class_names[k]}", " ".join(f"{c:.1f}" for c in box.tolist())) for p, k, box in rows]
+        corners = corners_of(said, self.size)
+        found = [self._cells(*row, SHOWN_SCORE) for row in zip(said, corners, strict=True)]
+        return {name: [row[name] for row in found] for name in found[0]}
+
+    def sightings(self, output: Tensor, images: Sequence[ImageFile], least_score: float | None) -> list[Sighting]:
+        """The object of each image, if it is likely enough, in pixels of that image."""
+        least = SHOWN_SCORE if least_score is None else least_score
+        said = self.predict(output).cpu()
+        found: list[Sighting] = []
+        for row, corners, image in zip(said, corners_of(said, self.size), images, strict=True):
+            box, has_area = places.in_image(corners[None], image)
+            objects = torch.cat([box, row[None, :1], row[None, 5:].argmax(1, keepdim=True)], dim=1)
+            shown = objects[has_area & (row[0] > least)]
+            found.append(places.FoundObjects(image, shown, self.class_names, self._cells(row, box[0], least)))
+        return found
+
+    def files(
+        self, format: str, seen: Sequence[Sighting], images: Sequence[ImageFile], stems: Sequence[str]
+    ) -> dict[str, str]:
+        return places.files(format, seen, images, stems, self.class_names)
+
+    def _cells(self, said: Tensor, corners: Tensor, least: float) -> dict[str, str]:
+        """The row of a table, of an answer (5 + K,) and its box (4,)."""
+        is_shown = said[0].item() > least
         return {
-            "present": [f"{p:.1%}" for p, _, _ in found],
-            "class": [name if p > 0.5 else "" for p, name, _ in found],
-            "x1 y1 x2 y2": [box if p > 0.5 else "" for p, _, box in found],
+            "present": f"{said[0].item():.1%}",
+            "class": self.class_names[int(said[5:].argmax())] if is_shown else "",
+            "x1 y1 x2 y2": " ".join(f"{side:.1f}" for side in corners.tolist()) if is_shown else "",
         }
 
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:

@@ -1,7 +1,8 @@
 """A class for each pixel (notes, U-Net: semantic segmentation)."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +11,34 @@ from torch import Tensor, nn
 from dlrun.config.schema import NonNegativeFloat
 from dlrun.config.spec import DataSpec
 from dlrun.data.boxes.mask_part import NOT_COUNTED
-from dlrun.engine.contracts import Batch, Findings, Metric, Task
+from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Sighting, Task
 from dlrun.engine.metrics import Sums
+from dlrun.tasks import places
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SHOWN_CLASSES = 8  # columns of an answer
 RANKS = ("most", "then", "and then")  # of more classes
 SHOWN_IMAGES = 6
+
+
+@dataclass(frozen=True)
+class FoundClasses(Sighting):
+    """The classes (H', W') uint8 of the pixels of the input that one image became, and the row of the table."""
+
+    image: ImageFile
+    classes: Tensor
+    class_names: Sequence[str]
+    row: dict[str, str]
+
+    def cells(self) -> dict[str, str]:
+        return self.row
+
+    def draw(self, picture: "Image") -> "Image":
+        from dlrun.plots import drawn
+
+        return drawn.classified(picture, places.classes_in_image(self.classes, self.image), self.class_names)
 
 
 class Segmented(NamedTuple):
@@ -48,6 +71,7 @@ class SemanticSegmentation(Task):
     is_default: bool = True
     watch: str = "mean_iou"
     mode: str = "max"
+    is_seen: bool = True
 
     def __init__(self, spec: DataSpec, *, dice_weight: NonNegativeFloat = 0.0):
         """**Arguments:**
@@ -102,6 +126,16 @@ class SemanticSegmentation(Task):
         columns = list(zip(values.T.tolist(), classes.T.tolist(), strict=True))[: len(RANKS)]
         texts = [[self._share(*pair) for pair in zip(*column, strict=True)] for column in columns]
         return dict(zip(RANKS, texts, strict=True))
+
+    def sightings(
+        self, output: Tensor | Segmented, images: Sequence[ImageFile], least_score: float | None
+    ) -> list[Sighting]:
+        """The class of each pixel of each image."""
+        columns, classes = self.answers(output), classes_of(output).cpu()
+        rows = [{name: cells[number] for name, cells in columns.items()} for number in range(len(images))]
+        return [FoundClasses(image, own, self.class_names, row) for image, own, row in zip(
+            images, classes, rows, strict=True
+        )]  # fmt: skip
 
     def rows(self, output: Segmented, target: Tensor) -> dict[str, list[Any]]:
         """Pixel accuracy and mean IoU of each image by itself."""

@@ -1,6 +1,7 @@
 """`dlrun predict RUN INPUT...`: what a finished run makes of texts, images or rows; or a text that it writes."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.cli.arguments import Arguments
@@ -11,8 +12,12 @@ from dlrun.terminal.tables import print_table
 if TYPE_CHECKING:
     from dlrun.run.trained import Trained
 
-USAGE = "dlrun predict RUN INPUT... | dlrun predict RUN --prompt TEXT [--length 200] [--temperature 0.8] [--seed 0]"
+USAGE = (
+    "dlrun predict RUN INPUT... [--out FOLDER] [--format coco] [--score 0.5] | "
+    "dlrun predict RUN --prompt TEXT [--length 200] [--temperature 0.8] [--seed 0]"
+)
 SHOWN_LETTERS = 60
+OUT = "predictions"
 
 
 def main(words: list[str]) -> int:
@@ -26,24 +31,45 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--length", type=int, default=200, metavar="N", help="characters to write")
     arguments.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0: always the likeliest")
     arguments.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another text")
+    arguments.add_argument("--out", metavar="FOLDER", help=f"where images with what was found go; default: {OUT}")
+    arguments.add_argument("--format", metavar="NAME", help="also a file of what was found: coco or yolo")
+    arguments.add_argument("--score", type=float, metavar="S", help="the least score that is drawn, listed and written")
     given = arguments.parse_intermixed_args(words)
     if given.length < 0 or not 0 <= given.temperature < float("inf") or not 0 <= given.seed < 2**63:
         raise UserError("predict: --length, --temperature and --seed must not be negative")
+    if given.score is not None and not 0 <= given.score <= 1:
+        raise UserError(f"predict: --score must be between 0 and 1, found {given.score:g}")
     run = runs.open_run(given.run)
 
     from dlrun.run import stored, trained
 
     # A handful of inputs need no GPU.
     found = trained.load(stored.config_of(run, on_cpu=True), run.path, with_data=False)
+    _check_options(given, found)
     if found.spec.target == "next_token":
         _write(given, found)
     elif given.prompt is not None:
         raise UserError("predict: --prompt is for a run that has learned to write a text (data=text)")
     elif not given.inputs:
         raise UserError(f"predict: which inputs? usage: {USAGE}")
+    elif found.task.is_seen and found.offered.kind == "image":
+        _show(given, found)
     else:
         _tell(given.inputs, found)
     return 0
+
+
+def _check_options(given: argparse.Namespace, run: "Trained") -> None:
+    """**Raises:** `UserError` for an option that means nothing to the run."""
+    task = run.task
+    if not task.is_seen and (given.out or given.format or given.score is not None):
+        option = "--out" if given.out else "--format" if given.format else "--score"
+        raise UserError(f"predict: {option} is for a run that finds places in images; this one learned {task.learns}")
+    if given.format and given.format not in task.formats:
+        can = f"it can be {' or '.join(task.formats)}" if task.formats else "there is none for what this run finds"
+        raise UserError(f"predict: --format {given.format}: {can}")
+    if given.score is not None and not task.is_scored:
+        raise UserError(f"predict: --score: what this run finds has no score (it learned {task.learns})")
 
 
 def _write(given: argparse.Namespace, run: "Trained") -> None:
@@ -59,6 +85,30 @@ def _write(given: argparse.Namespace, run: "Trained") -> None:
     print(continue_text(run.model, run.spec.vocabulary or (), prompt, given.length, **options))
 
 
+def _show(given: argparse.Namespace, run: "Trained") -> None:
+    """Tells where things are in images, and draws them."""
+    from dlrun.data import inputs
+    from dlrun.run import sightings
+
+    images, raw = inputs.read_images(run.dataset, run.offered, given.inputs)
+    seen = []
+    # All frames of a video at once would not fit into memory.
+    for some, own in zip(raw.split(sightings.BATCH_SIZE), _in_turn(images, sightings.BATCH_SIZE), strict=True):
+        seen += run.task.sightings(run.outputs((some,)), own, given.score)
+    folder = Path(given.out or OUT)
+    files = sightings.write(run.task, images, seen, folder, given.format)
+    rows = [sighting.cells() for sighting in seen]
+    print_table("", ["input", *rows[0]], [
+        [_end(image.path), *row.values()] for image, row in zip(images, rows, strict=True)
+    ])  # fmt: skip
+    pictures = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
+    print(f"{folder}: {', '.join([pictures, *files])}")
+
+
+def _in_turn(images: list, size: int) -> list[list]:
+    return [images[first : first + size] for first in range(0, len(images), size)]
+
+
 def _tell(words: list[str], run: "Trained") -> None:
     from dlrun.data import inputs
 
@@ -67,6 +117,14 @@ def _tell(words: list[str], run: "Trained") -> None:
         columns = run.task.answers(run.outputs(raw))
     except ValueError as error:
         raise UserError(f"predict: {error}") from error
-    names = [name if len(name) <= SHOWN_LETTERS else f"{name[:SHOWN_LETTERS]}…" for name in names]
     right = list(columns) if run.spec.target == "value" else []
-    print_table("", ["input", *columns], list(zip(names, *columns.values(), strict=True)), right=right)
+    print_table("", ["input", *columns], list(zip(map(_cut, names), *columns.values(), strict=True)), right=right)
+
+
+def _end(path: str) -> str:
+    """A path whose file can be told, however deep it lies."""
+    return path if len(path) <= SHOWN_LETTERS else f"…{path[-SHOWN_LETTERS:]}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= SHOWN_LETTERS else f"{name[:SHOWN_LETTERS]}…"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few, suggest
@@ -274,6 +275,10 @@ class AnnotatedImages(DataSet):
         **Raises:** `UserError` for files that cannot be used at all.
         """
         raise NotImplementedError
+
+    def read_image(self, path: str, spec: DataSpec) -> tuple[Tensor, Tensor]:
+        image = decode_letterboxed(path, self.image_size, self.in_channels)
+        return image, torch.tensor(framed(sizes_of(path)[0], self.image_size), dtype=torch.float64)
 
     def load(self) -> dict[str, Part]:
         """The parts, still as files.

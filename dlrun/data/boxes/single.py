@@ -82,10 +82,10 @@ class PointsPart(TensorPart):
         is_there = (target[..., 2] > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
         moved = torch.stack([x, y, torch.ones_like(x)], dim=2) * is_there[..., None]
         is_flipped = _is_flipped(map, len(target))
-        if not is_flipped.any():
-            return moved
         if self.mirrored is None:
-            raise ValueError("an image was mirrored, and the data do not say which points are then which")
+            if is_flipped.any():
+                raise ValueError("an image was mirrored, and the data do not say which points are then which")
+            return moved
         return torch.where(is_flipped.to(x.device)[:, None, None], moved[:, self.mirrored.to(x.device)], moved)
 
 
