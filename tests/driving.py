@@ -37,9 +37,22 @@ def drive(words, moment):
 
 def driver(*words, moment=None):
     """A process that runs `dlrun WORDS` and can be killed, or is at a `moment` (tests/killing.py)."""
+    ensure_server()
     process = FORKS.Process(target=drive, args=(list(words), moment))
     process.start()
     return process
+
+
+def ensure_server():
+    """A driver that is killed while it asks for a job takes the server with it; the next one needs another."""
+    for _ in range(3):
+        try:
+            child = multiprocessing.get_context("forkserver").Process(target=os.getpid)
+            child.start()
+            child.join()
+            return
+        except (OSError, EOFError):
+            forkserver._forkserver.ensure_running()
 
 
 class Bell:
