@@ -52,7 +52,7 @@ def ensure_server():
             child.join()
             return
         except (OSError, EOFError):
-            forkserver._forkserver.ensure_running()
+            forkserver._forkserver._stop()  # waits for its end; the next start begins another
 
 
 class Bell:
