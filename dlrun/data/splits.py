@@ -1,6 +1,7 @@
 """A val and a test part for data that come without."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -39,6 +40,17 @@ def split_off(part: Part, *, val_fraction: float, test_fraction: float, seed: in
             "add samples or set val_fraction or test_fraction to 0"
         )
     return parts
+
+
+def completed(parts: Mapping[str, Part], *, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Part]:
+    """`parts` with what `split_off` takes of `train` for a val and a test part that are not there."""
+    split = split_off(
+        parts["train"],
+        val_fraction=0 if "val" in parts else val_fraction,
+        test_fraction=0 if "test" in parts else test_fraction,
+        seed=seed,
+    )
+    return dict(parts) | split
 
 
 def some(part: Part, num: int, seed: int) -> Part:

@@ -198,8 +198,8 @@ class Loader:
         """The batches of `epoch` from position `start` on; without an epoch, the examples as they are."""
         raise NotImplementedError
 
-    def example(self) -> Batch:
-        """What a model gets for the first example alone."""
+    def example(self, epoch: int | None = None) -> Batch:
+        """What a model gets for the first example alone; with an `epoch`, as training changes it there."""
         raise NotImplementedError
 
     def exact(self) -> "Loader":

@@ -56,9 +56,9 @@ class PartLoader(Loader):
         raw.inputs = self.options.prepare(raw.inputs)
         return raw
 
-    def example(self) -> Batch:
+    def example(self, epoch: int | None = None) -> Batch:
         first = torch.zeros(1, dtype=torch.int64)
-        return self.prepared(self.part.take(first).to(self.device), None, first)
+        return self.prepared(self.part.take(self.rows(epoch, first)).to(self.device), epoch, first)
 
 
 def _usual(part: Part, options: LoaderOptions) -> Order:

@@ -30,41 +30,31 @@ class Localizer(nn.Module):
         - `image_size`: pixels of the images, one number for both sides or (H, W).
         - `channels`: of the body; each halves the sides of the map.
         - `backbone`: another model of images in place of the body, such as `resnet`, with its defaults.
-        - `out_features`: K, the number of classes.
+        - `out_features`: K, the number of classes, or P of points.
         """
         super().__init__()
-        self.net = places_net(in_channels, image_size, channels, backbone, 5 + out_features)
+        self.net = _places_net(in_channels, image_size, channels, backbone, self.num_outputs(out_features))
+
+    @staticmethod
+    def num_outputs(out_features: int) -> int:
+        return 5 + out_features
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)  # (B, C, H, W) -> (B, 5 + K)
 
 
-class KeyPointNet(nn.Module):
-    """As `Localizer`, with the outputs [present, x1, y1, ..., xP, yP]."""
+class KeyPointNet(Localizer):
+    """As `Localizer`, with the outputs [present, x1, y1, ..., xP, yP] (B, 1 + 2 P); `out_features` is P."""
 
     accepts: tuple = ("image",)
     answers: tuple = ("points",)
 
-    def __init__(
-        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        channels: tuple[PositiveInt, ...] = (16, 32, 64, 64), backbone: str | None = None, out_features: PositiveInt,
-    ):  # fmt: skip
-        """**Arguments:**
-
-        - `in_channels`: C, channels of the images.
-        - `image_size`: pixels of the images, one number for both sides or (H, W).
-        - `channels`: of the body; each halves the sides of the map.
-        - `backbone`: another model of images in place of the body, such as `resnet`, with its defaults.
-        - `out_features`: P, the number of points.
-        """
-        super().__init__()
-        self.net = places_net(in_channels, image_size, channels, backbone, 1 + 2 * out_features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)  # (B, C, H, W) -> (B, 1 + 2 P)
+    @staticmethod
+    def num_outputs(out_features: int) -> int:
+        return 1 + 2 * out_features
 
 
-def places_net(
+def _places_net(
     in_channels: int, image_size: int | tuple[int, int], channels: tuple[int, ...], backbone: str | None, outputs: int
 ) -> nn.Module:
     """A network from images to `outputs` numbers that keeps where things are: nothing is averaged over the map."""

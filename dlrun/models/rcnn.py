@@ -72,13 +72,18 @@ class RCNN(Detector):
         """
         super().__init__()
         self.step, self.proposer = step, Anchors(num_anchors)
-        body = Body(in_channels, channels)
-        places = -(-CROP // body.stride)
-        head = nn.Sequential(body, nn.Flatten(), _layer(body.out_channels * places**2, hidden_size))
+        pool, head = self.layers(Body(in_channels, channels), hidden_size)
         self.heads = roi_heads(
-            Pool(roi_align, CROP, stride=1), head, hidden_size, out_features, sampled=sampled,
-            iou_threshold=iou_threshold, score_threshold=score_threshold, most=max_detections,
+            pool, head, hidden_size, out_features, sampled=sampled, iou_threshold=iou_threshold,
+            score_threshold=score_threshold, most=max_detections,
         )  # fmt: skip
+
+    def layers(self, body: Body, hidden_size: int) -> tuple[nn.Module, nn.Module]:
+        """(What is taken of each region, what makes `hidden_size` numbers of it)."""
+        places = -(-CROP // body.stride)
+        return Pool(roi_align, CROP, stride=1), nn.Sequential(
+            body, nn.Flatten(), _layer(body.out_channels * places**2, hidden_size)
+        )
 
     def map(self, images: Tensor) -> Tensor:
         """What regions are cut from: the images."""
@@ -106,7 +111,7 @@ class RCNN(Detector):
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """(The regions (r, 4) of each image, terms of the loss): the same grid for all."""
         size = (images.shape[-2], images.shape[-1])
-        grid = grid_of_boxes(size, self.proposer.box_sizes.cpu(), self.step).to(images.device)
+        grid = grid_of_boxes(size, self.proposer.box_sizes, self.step)
         return [grid] * len(images), {}
 
     def candidates(self, images: Tensor) -> list[Tensor]:
@@ -134,24 +139,13 @@ class FastRCNN(RCNN):
     accepts: tuple = ("image",)
     answers: tuple = ("boxes",)
 
-    def __init__(
-        self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
-        out_features: PositiveInt, channels: tuple[PositiveInt, ...] = (32, 64, 128), hidden_size: PositiveInt = 128,
-        num_anchors: PositiveInt = 3, step: PositiveInt = 8, sampled: PositiveInt = 64, iou_threshold: Fraction = 0.5,
-        score_threshold: Fraction = 0.05, max_detections: PositiveInt = 50,
-    ):  # fmt: skip
-        """**Arguments:** as of `RCNN`."""
-        super().__init__(
-            in_channels=in_channels, image_size=image_size, out_features=out_features, channels=channels,
-            hidden_size=hidden_size, num_anchors=num_anchors, step=step, sampled=sampled,
-            iou_threshold=iou_threshold, score_threshold=score_threshold, max_detections=max_detections,
-        )  # fmt: skip
-        self.body = Body(in_channels, channels)
-        head = nn.Sequential(nn.Flatten(), _layer(self.body.out_channels * POOLED**2, hidden_size))
-        self.heads.box_roi_pool, self.heads.box_head = Pool(self.pool, POOLED, self.body.stride), head
-
     # The maximum of each of 7 x 7 places, as in the paper.
     pool = staticmethod(roi_pool)
+
+    def layers(self, body: Body, hidden_size: int) -> tuple[nn.Module, nn.Module]:
+        self.body = body
+        head = nn.Sequential(nn.Flatten(), _layer(body.out_channels * POOLED**2, hidden_size))
+        return Pool(self.pool, POOLED, body.stride), head
 
     def map(self, images: Tensor) -> Tensor:
         return self.body(images)  # (B, C, H, W) -> (B, C', H / stride, W / stride)

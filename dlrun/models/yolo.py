@@ -10,6 +10,7 @@ Letters: B examples, C channels, H, W pixels, G, F rows and columns of the grid,
 T boxes of all images of a batch.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -85,19 +86,21 @@ class YOLO(Detector):
         ignored: list[Tensor] | None = None,
     ) -> Any:  # fmt: skip
         """Of each image the detections (m, 6); with true boxes and labels the terms of the loss."""
-        raw = self.head(self.neck(self.body(images))).float()  # (B, A * (5 + K), G, F)
-        raw = raw.unflatten(1, (len(self.anchors), -1)).permute(0, 1, 3, 4, 2)  # (B, A, G, F, 5 + K)
+        raw = self.raw(images)
         if boxes is not None and labels is not None:
             return self.losses(raw, boxes, labels, ignored)
         return [suppressed(*each, **self.suppression) for each in self._scored(raw)]
 
+    def raw(self, images: Tensor) -> Tensor:
+        """The outputs (B, A, G, F, 5 + K) of every anchor of every cell."""
+        outputs = self.head(self.neck(self.body(images))).float()  # (B, A * (5 + K), G, F)
+        return outputs.unflatten(1, (len(self.anchors), -1)).permute(0, 1, 3, 4, 2)
+
     def candidates(self, images: Tensor) -> list[Tensor]:
-        raw = self.head(self.neck(self.body(images))).float()
-        raw = raw.unflatten(1, (len(self.anchors), -1)).permute(0, 1, 3, 4, 2)
         least = self.suppression["score_threshold"]
         return [
             torch.cat([boxes, scores[:, None], classes[:, None].float()], dim=1)[scores >= least]
-            for boxes, scores, classes in self._scored(raw)
+            for boxes, scores, classes in self._scored(self.raw(images))
         ]
 
     def _scored(self, raw: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -153,22 +156,25 @@ class YOLO(Detector):
         The cell is that of the centre, the anchor the one whose size overlaps the box most. Where two boxes meet in
         one, the later one wins.
         """
-        batch, num_anchors, rows, columns = shape
+        batch, _, rows, columns = shape
         device = self.anchors.device
         # One row more, so that there is something to look up where no image has a box.
         truth = torch.cat([*boxes, torch.zeros(1, 4, device=device)])
         kinds = torch.cat([*labels, torch.full((1,), -1, device=device)])
         image = torch.cat([_image_of_each(boxes), torch.tensor([batch])]).to(device, non_blocking=True)
-        cell = ((truth[:, :2] + truth[:, 2:]) / (2 * self.stride)).long()
-        column, row = cell[:, 0].clamp(0, columns - 1), cell[:, 1].clamp(0, rows - 1)
-        sizes = (truth[:, 2:] - truth[:, :2]) / self.stride
-        anchor = iou_of_sizes(sizes[:, None], self.anchors).argmax(dim=1)
-        slot = ((image * num_anchors + anchor) * rows + row) * columns + column
-        slots = batch * num_anchors * rows * columns
+        slot, slots = self._slots(truth, image, (rows, columns)), math.prod(shape)
         slot = torch.where(kinds >= 0, slot, slots)  # what is gone goes to a slot that is cut off
         owner = torch.full((slots + 1,), -1, device=device)
         owner.scatter_reduce_(0, slot, torch.arange(len(truth), device=device), "amax")
-        return owner[:-1].view(batch, num_anchors, rows, columns), truth, kinds
+        return owner[:-1].view(tuple(shape)), truth, kinds
+
+    def _slots(self, boxes: Tensor, image: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The number (T,) of the anchor of the cell of the image that each of boxes (T, 4) belongs to."""
+        anchors, (rows, columns) = self.anchors.to(boxes.device), grid
+        cell = ((boxes[:, :2] + boxes[:, 2:]) / (2 * self.stride)).long()
+        column, row = cell[:, 0].clamp(0, columns - 1), cell[:, 1].clamp(0, rows - 1)
+        anchor = iou_of_sizes(((boxes[:, 2:] - boxes[:, :2]) / self.stride)[:, None], anchors).argmax(dim=1)
+        return ((image * len(anchors) + anchor) * rows + row) * columns + column
 
     def _encoded(self, boxes: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """The place of boxes (B, A, G, F, 4) in their cells, and the logarithm of their sides over the anchor's."""
@@ -214,11 +220,7 @@ class YOLO(Detector):
                 f"anchors {names} pixels (width x height), by k-means on {len(sizes):,} boxes; mean IoU with the "
                 f"nearest {overlap.mean():.2f}, {fitting:.1%} of the boxes at {FITS_FROM} or more"
             )
-        taken = 0
-        for own, kinds in zip(boxes, labels, strict=True):
-            owner, _, _ = self.assigned((1, len(self.anchors), *self.grid), [own], [kinds])
-            taken += int((owner >= 0).sum())
-        lost = len(sizes) - taken
+        lost = len(sizes) - len(self._slots(torch.cat(list(boxes)), _image_of_each(boxes), self.grid).unique())
         where = "cell and anchor" if self.has_anchors else "cell"
         return [
             f"{cells}; {lost:,} of {len(sizes):,} boxes share their {where} with another and are not taught",

@@ -75,8 +75,8 @@ def precision_recall(precision: np.ndarray, names: Sequence[str]) -> "Figure":
     figure, (ax,) = new_figure(width=6.2, height=4.4)
     recall = np.linspace(0, 1, len(precision))
     # Of many classes only the worst have room for a name.
-    mean = np.nanmean(np.where(np.isnan(precision), -1, precision), axis=0)
-    known = [int(k) for k in np.argsort(mean) if mean[k] >= 0]
+    mean = precision.mean(axis=0)
+    known = [int(k) for k in np.argsort(mean) if np.isfinite(mean[k])]
     for place, k in enumerate(known):
         named = place < MOST_CURVES
         label = f"{shorten(names[k], NAME_LENGTH)} {mean[k]:.3f}" if named else None

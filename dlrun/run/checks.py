@@ -12,7 +12,7 @@ from dlrun.run.assemble import blaming, first_line
 
 
 def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: Loader | None) -> None:
-    """Tries one example of the data.
+    """Tries one example of the data, as it is and as training changes it.
 
     **Raises:** `UserError` if the model cannot take it, its answer is not one for the task, a batch of one meets a
     batch norm, or there is nothing to watch.
@@ -24,13 +24,15 @@ def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: 
     shape = tuple(batch.inputs[0].shape[1:])
     if shape[1:] == (1, 1) and any(isinstance(module, nn.Conv2d) for module in model.modules()):
         raise UserError(f"{name}: convolves images, and of 1x1 pixel there is nothing to convolve; take larger ones")
-    try:
-        with torch.inference_mode():
-            output = task.forward(model.eval(), batch)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{name}: cannot take an input of shape {shape}: {first_line(error)}") from error
-    with blaming(name):
-        task.check(output, batch)
+    for tried in [batch] if train.options.augment is None else [batch, train.example(epoch=0)]:
+        try:
+            with torch.inference_mode():
+                output = task.forward(model.eval(), tried)
+        except (RuntimeError, ValueError, TypeError) as error:
+            shape = tuple(tried.inputs[0].shape[1:])
+            raise UserError(f"{name}: cannot take an input of shape {shape}: {first_line(error)}") from error
+        with blaming(name):
+            task.check(output, tried)
     last = train.num_in(train.num_batches - 1, train.num_batches)
     if last == 1 and not _learns_from_one(model, task, batch):
         raise UserError(

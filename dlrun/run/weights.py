@@ -79,7 +79,7 @@ def _of_torchvision(name: str) -> Weights:
 
     enum, _, member = name.partition(".")
     models = torchvision.models
-    kinds = map(models.get_model_weights, models.list_models(include=None, exclude="quantized_*"))
+    kinds = map(models.get_model_weights, models.list_models(exclude="quantized_*"))
     known = {kind.__name__: kind for kind in kinds}
     if enum not in known:
         raise UserError(f"torchvision has no {enum}{suggest(enum, known)}")

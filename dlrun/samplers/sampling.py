@@ -114,7 +114,7 @@ class SampleLoader(Loader):
     def _there(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
 
-    def example(self) -> Batch:
+    def example(self, epoch: int | None = None) -> Batch:
         return self.batch_of(*self.sampled(self.order.batches(0)[0], 0, 0))
 
     def exact(self) -> Loader:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlrun.data.boxes.letterbox import to_image
 from dlrun.data.boxes.objects import Objects
 from dlrun.engine.metrics import Gathered
 
@@ -152,8 +153,8 @@ def _filled(box: Sequence[float], size: Sequence[int]) -> np.ndarray:
 
 def _xywh(boxes: Tensor, frame: Tensor) -> list[list[float]]:
     """Boxes (n, 4) of an input as x, y, width, height in the pixels of its image."""
-    corners = (boxes.double().view(-1, 2, 2) - frame[2:4]) / frame[:2]
-    return torch.cat([corners[:, 0], corners[:, 1] - corners[:, 0]], dim=1).tolist()
+    own = to_image(boxes.double(), frame)
+    return torch.cat([own[:, :2], own[:, 2:] - own[:, :2]], dim=1).tolist()
 
 
 def _quiet(*words: Any) -> None:

@@ -46,7 +46,7 @@ class KeyPoints(Task):
         super().__init__(spec)
         assert spec.image_size is not None and spec.out_features is not None
         self.point_weight, self.num_points = point_weight, spec.out_features
-        height, width = spec.image_size
+        self.size = height, width = spec.image_size
         self.sides = torch.tensor([float(width), float(height)])
 
     def to(self, device: torch.device) -> None:
@@ -64,7 +64,12 @@ class KeyPoints(Task):
         return [PointErrors(self)]
 
     def check(self, output: Tensor, batch: Batch) -> None:
-        """**Raises:** `ValueError` if there are not 1 + 2 P outputs."""
+        """**Raises:** `ValueError` if there are not 1 + 2 P outputs, or images have another size than the data say."""
+        said, found = ("x".join(map(str, sides)) for sides in (self.size, batch.inputs[0].shape[-2:]))
+        if found != said:
+            raise ValueError(
+                f"learns points as shares of images of {said}, and is given {found}; set augment.crop=null"
+            )
         wanted = 1 + 2 * self.num_points
         if output.shape[1:] != (wanted,):
             raise ValueError(

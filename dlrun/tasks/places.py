@@ -20,8 +20,6 @@ from dlrun.tasks.average_precision import pasted
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("coco", "yolo")
-
 
 @dataclass(frozen=True)
 class FoundObjects(Sighting):
@@ -91,7 +89,7 @@ def classes_in_image(classes: Tensor, image: ImageFile) -> np.ndarray:
 def files(
     format: str, seen: Sequence[Any], images: Sequence[ImageFile], stems: Sequence[str], class_names: Sequence[str]
 ) -> dict[str, str]:
-    """The text of each file, by name, in one of `FORMATS`; `seen` are `FoundObjects`."""
+    """The text of each file, by name, in the format `coco` or `yolo`; `seen` are `FoundObjects`."""
     if format == "coco":
         return coco_files(seen, images, categories(class_names), _coco)
     # Line 0 of classes.txt is the name of the class 0.

@@ -36,9 +36,9 @@ def test_everything_is_in_place(capfd, tmp_path):
     out, err = capfd.readouterr()
     lines = out.splitlines()
     assert lines[-1] == "ok"
-    assert lines[-2].startswith("ok       training        model=cnn data=synthetic trainer=overfit: accuracy 1.00")
+    assert lines[-2].startswith("ok       training         model=cnn data=synthetic trainer=overfit: accuracy 1.00")
     assert {line[:9].strip() for line in lines[:-1]} <= {"ok", "missing", "warning"}
-    assert all(len(line) > 25 and line[8] == " " and line[24] == " " for line in lines[:-1])
+    assert all(len(line) > 26 and line[8] == " " and line[25] == " " for line in lines[:-1])
     found = {line[9:25].strip() for line in lines[:-1]}
     assert {"python", "torch", "hydra-core", "cpu", "memory", "data", "outputs", "plug-ins", "training"} <= found
     assert "epoch" not in out
@@ -78,7 +78,7 @@ def test_missing_and_old_packages_are_marked(monkeypatch, capsys):
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: needs)
     assert main.main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "missing  not-there       pip install 'not-there>=1'" in out
+    assert "missing  not-there        pip install 'not-there>=1'" in out
     assert "but dlrun needs >=99" in out
     assert "pytest" not in {line[9:25].strip() for line in out.splitlines()}
 

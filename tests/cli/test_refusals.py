@@ -54,6 +54,25 @@ def test_a_class_of_val_that_train_does_not_have(refused):
     assert line.startswith("data.root: photos/val has the class z, unknown to train")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["model=cnn", "data=digits", "augment.crop=20"], "model=cnn: cannot take an input of shape (1, 20, 20)"),
+        (
+            ["model=localizer", "data=shapes", "augment.crop=32"],
+            "model=localizer: cannot take an input of shape (3, 32",
+        ),
+        (
+            ["model=keypoint_net", "model.backbone=mobilenet_v2", "data=shapes", "augment.crop=48"],
+            "model=keypoint_net: learns points as shares of images of 64x64, and is given 48x48",
+        ),
+    ],
+)
+def test_windows_of_another_size_than_the_model_is_made_for(refused, words, says):
+    small = ["data.num_train=4", "data.num_val=0", "data.num_test=0"] if "data=shapes" in words else []
+    assert refused(*words, *small, "augment=geometric").startswith(says)
+
+
 @pytest.mark.parametrize("model", ["mobilenet_v2", "torchvision"])
 def test_an_image_of_one_pixel(refused, model):
     line = refused(f"model={model}", "data=synthetic", "data.image_size=1")

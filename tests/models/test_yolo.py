@@ -31,8 +31,7 @@ def labels(*kinds):
 
 def test_without_anchors_it_gives_the_notes_three_by_three_by_eight():
     model = yolo()
-    raw = model.head(model.neck(model.body(torch.zeros(2, 3, 96, 96))))
-    assert raw.shape == (2, 8, 3, 3)
+    assert model.raw(torch.zeros(2, 3, 96, 96)).shape == (2, 1, 3, 3, 8)
 
 
 def test_the_centre_decides_the_cell_and_the_notes_numbers_are_decoded():
@@ -118,11 +117,7 @@ def test_one_image_is_learned_by_heart():
         torch.stack(list(model(image, *target).values())).sum().backward()
         optimizer.step()
     with torch.no_grad():
-        raw = model.head(model.neck(model.body(image))).unflatten(1, (2, -1)).permute(0, 1, 3, 4, 2)
-        found = [
-            own[own[:, 4] > 0.5]
-            for own in (torch.cat([b, s[:, None], c[:, None]], 1) for b, s, c in model._scored(raw))
-        ]
+        found = [own[own[:, 4] > 0.5] for own in model.candidates(image)]
     assert sorted(found[0][:, 5].tolist()) == [0, 2]
     order = found[0][:, 5].argsort()
     torch.testing.assert_close(found[0][order, :4], target[0][0], atol=2, rtol=0)

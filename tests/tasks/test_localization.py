@@ -5,6 +5,7 @@ import torch
 from measuring import batch, findings, loss, measured
 
 from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch
 from dlrun.models.localizer import KeyPointNet, Localizer
 from dlrun.tasks.key_points import KeyPoints
 from dlrun.tasks.localization import Localization
@@ -87,8 +88,9 @@ def test_distances_are_in_pixels():
 )
 def test_another_number_of_outputs_is_refused(task, says):
     target = torch.tensor([HERE]) if task.spec.target == "object" else torch.zeros(1, 2, 3)
+    one = Batch((torch.zeros(1, 3, 40, 80),), target, torch.arange(1))
     with pytest.raises(ValueError, match=says):
-        task.check(torch.zeros(1, 4), batch(target))
+        task.check(torch.zeros(1, 4), one)
 
 
 def test_pictures_are_drawn_of_what_is_there_and_of_nothing():

@@ -33,7 +33,7 @@ def main(words: list[str]) -> int:
     # What cannot be imported ends the check, and those that import it come later.
     for look in (_packages, _imports, _processor, _memory, _devices, _data, _folders, _plugins, _training):
         for mark, what, finding in look():
-            print(f"{mark:<9}{what:<16}{finding}", flush=True)
+            print(f"{mark:<9}{what:<16} {finding}", flush=True)
     print("ok")
     return 0
 

@@ -24,7 +24,7 @@ from dlrun.data.boxes.letterbox import decode_letterboxed, framed, to_input
 from dlrun.data.boxes.objects import Objects, ObjectsFiles
 from dlrun.data.boxes.outlines import InstanceFiles, Outline, fitted
 from dlrun.data.images.imagefolder import CLUTTER, PART_FOLDERS, STATISTICS, SUFFIXES, decoding, open_upright, sizes_of
-from dlrun.data.splits import split_off
+from dlrun.data.splits import completed
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
 
@@ -302,13 +302,7 @@ class AnnotatedImages(DataSet):
             raise UserError(f"{self.root}: no image is left to train on; give {self.layout}")
         self._say_absent(checked["train"])
         parts = {name: self._part(images) for name, images in checked.items() if images}
-        split = split_off(
-            parts.pop("train"),
-            val_fraction=0 if "val" in parts else self.val_fraction,
-            test_fraction=0 if "test" in parts else self.test_fraction,
-            seed=self.split_seed,
-        )
-        return split | parts
+        return completed(parts, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
 
     def choose_classes(self, names: Iterable[str], where: str) -> dict[str, int]:
         """The label of each class to learn, of all `names` in their order; sets `class_names`.

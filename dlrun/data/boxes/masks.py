@@ -11,11 +11,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dlrun.config.schema import NonNegativeInt, PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import NonNegativeInt, PositiveInt, ProperFraction, Seed, few
 from dlrun.config.spec import DataSpec
 from dlrun.data.boxes.mask_part import NOT_COUNTED, MaskPart
-from dlrun.data.images.imagefolder import PART_FOLDERS, STATISTICS, SUFFIXES, decode, decoding, entries_of, sizes_of
-from dlrun.data.splits import split_off
+from dlrun.data.images.imagefolder import (
+    PART_FOLDERS,
+    STATISTICS,
+    SUFFIXES,
+    decode,
+    decoding,
+    entries_of,
+    sizes_of,
+    subfolders,
+)
+from dlrun.data.splits import completed
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
 
@@ -115,13 +124,7 @@ class MaskFolder(DataSet):
             images = torch.stack([_decoded(image, read.size, self.in_channels) for image, _ in shown])
             masks = torch.stack([_classes(file, read.values, read.ignored) for file in read.files[name]])
             listed[name] = MaskPart((images,), masks)
-        split = split_off(
-            listed.pop("train"),
-            val_fraction=0 if "val" in listed else self.val_fraction,
-            test_fraction=0 if "test" in listed else self.test_fraction,
-            seed=self.split_seed,
-        )
-        return split | listed
+        return completed(listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
 
     @functools.cached_property
     def _read(self) -> "_Read":
@@ -245,7 +248,7 @@ def _folders(root: Path, images: str | None, masks: str | None) -> dict[str, tup
 
 def _part_folders(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for entry in _subfolders(folder):
+    for entry in subfolders(folder):
         name = PART_FOLDERS.get(entry.name.lower())
         if name in found:
             raise UserError(f"data.root: {found[name]} and {entry} both stand for the {name} part; keep one")
@@ -270,7 +273,7 @@ def _both(folder: Path, images: str | None, masks: str | None) -> tuple[Path, Pa
     for key, name, usual in (("images", images, IMAGE_FOLDERS), ("masks", masks, MASK_FOLDERS)):
         fitting = _named(folder, name, usual)
         if len(fitting) != 1:
-            there = _listed(entry.name for entry in _subfolders(folder)) or "none"
+            there = _listed(entry.name for entry in subfolders(folder)) or "none"
             wanted = name if name is not None else f"{', '.join(usual[:4])} ..."
             what = _listed(entry.name for entry in fitting) or f"none called {wanted}"
             raise UserError(
@@ -284,11 +287,7 @@ def _both(folder: Path, images: str | None, masks: str | None) -> tuple[Path, Pa
 def _named(folder: Path, name: str | None, usual: Sequence[str]) -> list[Path]:
     if name is not None:
         return [folder / name] if (folder / name).is_dir() else []
-    return [entry for entry in _subfolders(folder) if entry.name.lower() in usual]
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return [entry for entry in entries_of(folder) if entry.is_dir()]
+    return [entry for entry in subfolders(folder) if entry.name.lower() in usual]
 
 
 def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
@@ -302,8 +301,8 @@ def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     alone = [image_of[stem].name for stem in image_of if stem not in mask_of]
     unused = [mask_of[stem].name for stem in mask_of if stem not in image_of]
     if alone or unused:
-        found = [f"{len(alone)} of {len(image_of)} images have no mask ({_few(alone)})"] if alone else []
-        found += [f"{len(unused)} of {len(mask_of)} masks have no image ({_few(unused)})"] if unused else []
+        found = [f"{len(alone)} of {len(image_of)} images have no mask ({few(alone, 3)})"] if alone else []
+        found += [f"{len(unused)} of {len(mask_of)} masks have no image ({few(unused, 3)})"] if unused else []
         raise UserError(
             f"data.root: {images} and {masks}: {', and '.join(found)}; a mask has the stem of its image, "
             f"or that and {', '.join(MASK_ENDINGS[:4])}; remove or rename"
@@ -498,8 +497,3 @@ def _by(size: tuple[int, int]) -> str:
 
 def _listed(words: Iterable[str]) -> str:
     return ", ".join(words)
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"

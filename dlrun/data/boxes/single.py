@@ -43,7 +43,7 @@ class VectorPart(TensorPart):
 
     def moved(self, target: Tensor, map: Map) -> Tensor:
         """The box around where the sides of the old one are now; no object where its centre has left the image."""
-        before = corners_of(target, map.size)
+        before = corners_of(target, (self.inputs[0].shape[-2], self.inputs[0].shape[-1]))
         height, width = map.size
         x1, y1, x2, y2 = torch.cat(moved_boxes(list(before[:, None]), map)).unbind(1)
         centre = torch.cat(map.points(list(((before[:, :2] + before[:, 2:]) / 2)[:, None])))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dlrun.config.schema import PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
-from dlrun.data.splits import split_off
+from dlrun.data.splits import completed
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import FilePart
 from dlrun.errors import RunError, UserError
@@ -80,18 +80,12 @@ class ImageFolder(DataSet):
         listed = {name: self._part(folder) for name, folder in self.folders.items()}
         if self.verify == "full":
             _verify(list(listed.values()))
-        split = split_off(
-            listed.pop("train"),
-            val_fraction=0 if "val" in listed else self.val_fraction,
-            test_fraction=0 if "test" in listed else self.test_fraction,
-            seed=self.split_seed,
-        )
-        return split | listed
+        return completed(listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
 
     def _part(self, folder: Path) -> FilePart:
         paths: list[str] = []
         labels: list[int] = []
-        for class_folder in _subfolders(folder):
+        for class_folder in subfolders(folder):
             images = _images(class_folder)
             paths += images
             labels += [self.class_names.index(class_folder.name)] * len(images)
@@ -216,10 +210,10 @@ def _part_folders(root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise UserError(f"data.root: no folder {root}; give a folder with {LAYOUT}")
     found: dict[str, Path] = {}
-    for folder in _subfolders(root):
+    for folder in subfolders(root):
         name = PART_FOLDERS.get(folder.name.lower())
         # A class may be called train, too: then it holds images, not folders.
-        if name is None or not _subfolders(folder):
+        if name is None or not subfolders(folder):
             continue
         if name in found:
             raise UserError(f"data.root: {found[name]} and {folder} both stand for the {name} part; keep one")
@@ -231,12 +225,12 @@ def _part_folders(root: Path) -> dict[str, Path]:
 
 def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
     """The class folders of the training part; the other parts may use fewer, but no other."""
-    names = tuple(folder.name for folder in _subfolders(folders["train"]))
+    names = tuple(folder.name for folder in subfolders(folders["train"]))
     if len(names) < 2:
         found = f"only the class folder {names[0]}" if names else "no class folder"
         raise UserError(f"data.root: {folders['train']} holds {found}; at least 2 are needed: {LAYOUT}")
     for folder in folders.values():
-        unknown = [class_folder.name for class_folder in _subfolders(folder) if class_folder.name not in names]
+        unknown = [class_folder.name for class_folder in subfolders(folder) if class_folder.name not in names]
         if unknown:
             raise UserError(
                 f"data.root: {folder} has the class {', '.join(unknown)}, unknown to train "
@@ -259,7 +253,8 @@ def _images(folder: Path) -> list[str]:
     return images
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones and clutter."""
     return [entry for entry in entries_of(folder) if entry.is_dir()]
 
 

@@ -105,8 +105,9 @@ def grid_of_boxes(size: tuple[int, int], sides: Tensor, step: int) -> Tensor:
 
     They are cut off at its border.
     """
-    height, width = size
-    y, x = torch.meshgrid(torch.arange(step // 2, height, step), torch.arange(step // 2, width, step), indexing="ij")
-    centre = torch.stack([x, y], dim=-1).view(-1, 1, 2).to(sides)
+    rows, columns = (torch.arange(step // 2, length, step, device=sides.device) for length in size)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    centre = torch.stack([x, y], dim=-1).view(-1, 1, 2)
     boxes = torch.cat([centre - sides / 2, centre + sides / 2], dim=-1).view(-1, 4)
-    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
+    ends = (size[1], size[0]) * 2
+    return torch.stack([side.clamp(0, end) for side, end in zip(boxes.unbind(1), ends, strict=True)], dim=1)

@@ -67,7 +67,7 @@ def test_a_mask_and_a_vector_move_as_the_image(move, seed):
     moved = ObjectsPart((torch.zeros(1),), target).moved(target, map)
     assert ((moved.masks[0][0] > 0) != (image[0, 0] > 0.5)).float().mean() < 0.02
     vector = vectors(target.boxes, target.labels, 3, (SIDE, SIDE))
-    after = VectorPart((torch.zeros(1),), vector).moved(vector, map)
+    after = VectorPart((painted(box),), vector).moved(vector, map)
     assert after[0, 0] == 1 and after[0, 5:].tolist() == [1, 0, 0]
     torch.testing.assert_close(corners_of(after, (SIDE, SIDE))[0], moved.boxes[0][0], atol=1e-3, rtol=0)
 
@@ -84,6 +84,16 @@ def test_a_double_flip_is_the_identity_and_left_and_right_change_places():
     assert once.tolist() == [[[34, 12, 1], [54, 12, 1], [54, 40, 1], [34, 40, 1]]]
     assert torch.equal(moved(part, once, mirror=1.0), corners)
     assert torch.equal(moved(part, corners), corners)
+
+
+def test_a_vector_is_shares_of_the_window_that_was_cut_out():
+    images, box = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8), torch.tensor([[24.0, 26, 36, 40]])
+    vector = vectors([box], [torch.tensor([0])], 1, (SIDE, SIDE))
+    part = VectorPart((images,), vector)
+    change = Geometric(mirror=0, padding=0, rotation=0, shear=0, scale=0, warp=0, crop=48)
+    map = change.map(change.draw(Draws(0, 0, torch.arange(1)), (SIDE, SIDE)))
+    corner = map.points([torch.zeros(1, 2)])[0]
+    torch.testing.assert_close(corners_of(part.moved(vector, map), (48, 48)), box + corner.repeat(1, 2))
 
 
 def test_without_pairs_there_is_no_flip():
@@ -113,7 +123,7 @@ def test_what_leaves_the_image_is_no_longer_there():
     assert after.labels[0].tolist() == [0, 1, -1, -1, -1]  # a tenth, nothing, and a sliver are left of the last three
     assert after.boxes[0][1].tolist() == [50, 0, 64, 20]
     vector = vectors([rows[3:4]], [torch.tensor([1])], 2, (SIDE, SIDE))
-    assert VectorPart((torch.zeros(1),), vector).moved(vector, Shift()).abs().sum() == 0
+    assert VectorPart((torch.zeros(1, 1, SIDE, SIDE),), vector).moved(vector, Shift()).abs().sum() == 0
     points = torch.tensor([[[10.0, 5, 1], [30, 5, 1], [0, 0, 0]]])
     assert PointsPart((torch.zeros(1),), points).moved(points, Shift())[0, :, 2].tolist() == [1, 0, 0]
 
