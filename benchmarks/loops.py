@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlrun.engine import device as devices
-from dlrun.engine.contracts import LoaderOptions, Part
+from dlrun.engine.contracts import Loader, LoaderOptions, Part
 from dlrun.engine.evaluate import evaluate
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
-from dlrun.engine.loading import Loader
+from dlrun.engine.loading import PartLoader
 from dlrun.engine.metrics import chosen
 from dlrun.engine.state import State
 from dlrun.optim.optimizers import sgd
@@ -68,7 +68,7 @@ def bare_steps(
 
 def resident(part: Part, prepare: Any, **options: Any) -> Loader:
     """The batches of a part that is held in memory."""
-    return Loader(part, LoaderOptions(prepare, CPU, **{"batch_size": BATCH_SIZE} | options))
+    return PartLoader(part, LoaderOptions(prepare, CPU, **{"batch_size": BATCH_SIZE} | options))
 
 
 class Nothing:

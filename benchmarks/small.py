@@ -23,9 +23,9 @@ from dlrun.data import views
 from dlrun.data.sequences.names import Names
 from dlrun.data.tables.small import Line
 from dlrun.engine import device as devices
+from dlrun.engine.contracts import Loader
 from dlrun.engine.fit import fit
 from dlrun.engine.interrupt import Stop
-from dlrun.engine.loading import Loader
 from dlrun.engine.state import State
 from dlrun.models import MODELS
 from dlrun.optim.optimizers import adam, sgd

@@ -1,0 +1,39 @@
+"""The benchmarks run: they are made of the engine's own pieces, which move."""
+
+import importlib
+import pathlib
+
+import pytest
+import torch
+
+from dlrun.data import views
+from dlrun.data.images.synthetic import Synthetic
+from dlrun.models import MODELS
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "small"])
+def test_a_benchmark_finds_what_it_measures(benchmark, name):
+    assert benchmark(name).__doc__
+
+
+def test_an_epoch_of_the_engine_is_one(benchmark):
+    loops, data = benchmark("loops"), Synthetic(num_train=96, num_val=0, num_test=64)
+    parts, prepare = data.load(), views.preparation(data.spec)
+    torch.manual_seed(0)
+    model = MODELS.get("cnn")(in_channels=1, image_size=28, out_features=10)
+    before = [parameter.clone() for parameter in model.parameters()]
+    loaders = [loops.resident(parts[name], prepare, shuffle=name == "train") for name in ("train", "test")]
+    assert loops.engine_epoch(model, *loaders, "fp32", data.spec) > 0
+    assert all((old != new).any() for old, new in zip(before, model.parameters(), strict=True))
+
+
+def test_a_thousand_epochs_on_three_points_are_trained_by_the_engine(benchmark):
+    benchmark("small").line()["ours"]()
