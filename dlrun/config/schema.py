@@ -236,11 +236,15 @@ def _literal(name: str, value: ast.expr) -> dict[str, Any]:
 
 
 @functools.cache
-def _definition(module: str, name: str) -> tuple[ast.Module, ast.ClassDef | ast.FunctionDef]:
+def _source(module: str) -> ast.Module:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ImportError(f"no module {module}")
-    tree = ast.parse(pathlib.Path(spec.origin).read_text(encoding="utf-8"))
+    return ast.parse(pathlib.Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def _definition(module: str, name: str) -> tuple[ast.Module, ast.ClassDef | ast.FunctionDef]:
+    tree = _source(module)
     return tree, next(n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name)
 
 
