@@ -16,5 +16,6 @@ AUGMENTS = Registry(
         "erasing": "dlrun.augment.erasing:Erasing",
         "mixup": "dlrun.augment.mixing:Mixup",
         "cutmix": "dlrun.augment.mixing:CutMix",
+        "mosaic": "dlrun.augment.mosaic:Mosaic",
     },
 )

@@ -8,6 +8,7 @@ from dlrun.engine.contracts import Batch, Change, Mixture, Part
 from dlrun.engine.draws import Draws
 
 MIXED_TARGETS = ("class", "binary", "value")  # of which there is something between two
+JOINED_TARGETS = ("boxes", "instances", "mask")  # of which an image can have several
 CHANGED_TARGETS = ("image",)  # images themselves, which a change of the input would leave behind
 
 
@@ -27,8 +28,9 @@ class Augmentation:
         self.change, self.seed, self.num_classes = change, seed, num_classes
 
     def partners(self, epoch: int, index: Tensor, num_examples: int) -> Tensor | None:
-        """The example (B,) of a part of `num_examples` that each of `index` (B,) is mixed with; None where none is."""
-        return Draws(self.seed, epoch, index).partners(num_examples) if isinstance(self.change, Mixture) else None
+        """The examples (k * B,) of a part of `num_examples` that go into each of `index` (B,) too; None: none do."""
+        num = self.change.num_others
+        return Draws(self.seed, epoch, index).partners(num_examples, num) if num else None
 
     def __call__(self, raw: Batch, part: Part, epoch: int, index: Tensor) -> Batch:
         """`raw` with its uint8 images changed, as float in 0..255, and its target with them.
@@ -43,7 +45,9 @@ class Augmentation:
             return Batch((mixed.mul_(255),), target, raw.index[:num])
         changed, map = self.change.apply(pixels, drawn), self.change.map(drawn)
         target = raw.target if map is None else part.moved(raw.target, map)
-        return Batch((changed.mul_(255), *raw.inputs[1:]), target, raw.index)
+        if self.change.num_others:
+            target = part.joined(target, num)
+        return Batch((changed.mul_(255), *raw.inputs[1:]), target, raw.index[:num])
 
     def _mixed(self, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """The soft target of mixtures with `share` (B,) of `own`."""

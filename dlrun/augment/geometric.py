@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from dlrun.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Range
 from dlrun.engine.contracts import Change
@@ -111,6 +112,10 @@ class Move:
         """(H, W) of the images before the move."""
         return self.source or self.size
 
+    @property
+    def window(self) -> Tensor | None:
+        return None
+
     def pixels(self, images: Tensor, border: str = "zeros", mode: str = "bilinear") -> Tensor:
         """The moved images (B, C, H, W); `border` is what comes in from outside, as `grid_sample` calls it."""
         return F.grid_sample(
@@ -128,19 +133,24 @@ class Move:
         They may lie outside. The inverse of the move: exact of a matrix, of a bend to a thousandth of a pixel where it
         does not fold.
         """
-        found = []
+        sizes, device = [len(own) for own in points], points[0].device
         centre, after = (torch.tensor([width / 2, height / 2]) for height, width in (self.before, self.size))
-        inverse = torch.linalg.inv(self.matrix)
-        for number, own in enumerate(points):
-            back = inverse[number].to(own.device, non_blocking=True)
-            start = own - (centre + self.shift[number]).to(own.device, non_blocking=True)
-            moved = start @ back.T
-            if self.bend is not None:
-                bend = self.bend[number].to(own.device, non_blocking=True)
-                for _ in range(INVERTED_IN):
-                    moved = (start - self._bent(bend, moved)) @ back.T
-            found.append(moved + after.to(own.device, non_blocking=True))
-        return found
+        back = torch.linalg.inv(self.matrix).to(device, non_blocking=True)
+        # (B, most, 2): those of an image with fewer have zeros behind them.
+        start = pad_sequence(list(points), batch_first=True)
+        start = start - (centre + self.shift)[:, None].to(device, non_blocking=True)
+        moved = _turned(start, back)
+        if self.bend is not None:
+            height, width = self.size
+            bend = self.bend.to(device, non_blocking=True)
+            field = _spline(height, device).T @ (bend @ _spline(width, device))  # (B, 2, H, W)
+            unit = torch.tensor([2 / width, 2 / height]).to(device, non_blocking=True)
+            options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
+            for _ in range(INVERTED_IN):
+                bent = F.grid_sample(field, (moved * unit)[:, None].to(field.dtype), **options)  # (B, 2, 1, most)
+                moved = _turned(start - bent[:, :, 0].mT, back)
+        moved = moved + after.to(device, non_blocking=True)
+        return [own[:num] for own, num in zip(moved, sizes, strict=True)]
 
     def _grid(self, device: torch.device) -> Tensor:
         """Where each pixel comes from (B, 2, H, W), counted from -1 to 1 over each side."""
@@ -157,13 +167,10 @@ class Move:
             grid += _spline(height, device).T @ (mesh @ _spline(width, device))
         return grid
 
-    def _bent(self, bend: Tensor, points: Tensor) -> Tensor:
-        """The bend (n, 2) of one image at points (n, 2), from the centre, between pixels linearly."""
-        height, width = self.size
-        field = _spline(height, bend.device).T @ (bend @ _spline(width, bend.device))  # (2, H, W)
-        grid = points * torch.tensor([2 / width, 2 / height], device=points.device)
-        options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
-        return F.grid_sample(field[None], grid[None, None].to(field.dtype), **options)[0, :, 0].T
+
+def _turned(points: Tensor, matrix: Tensor) -> Tensor:
+    """Points (B, n, 2), each times the matrix (B, 2, 2) of its image; number by number, so that n changes no bit."""
+    return points[..., :1] * matrix[:, None, :, 0] + points[..., 1:] * matrix[:, None, :, 1]
 
 
 @functools.lru_cache(maxsize=16)

@@ -66,6 +66,11 @@ class Map(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
+    @property
+    def window(self) -> Tensor | None:
+        """What of each moved image is seen, x1, y1, x2, y2 (B, 4) in pixels, on the host; None: all of it."""
+        ...
+
     def points(self, points: Sequence[Tensor]) -> list[Tensor]:
         """The new places (n, 2) of the points (n, 2) of each image: x, y in pixels from its upper left corner."""
         ...
@@ -122,6 +127,13 @@ class Part:
         **Raises:** `ValueError` if it cannot follow.
         """
         return target
+
+    def joined(self, target: Nested, num_images: int) -> Nested:
+        """One target an image of those (k * `num_images`) of its pieces: of image i the entries i, i + num_images ...
+
+        **Raises:** `ValueError` where an image has room for one target alone.
+        """
+        raise ValueError(f"{type(self).__name__}: the targets of several images in one are not one target")
 
 
 class DataSet:
@@ -262,7 +274,12 @@ class Change:
     """A change of images, each by numbers of its own.
 
     `draw` is called on the host, `apply` on the training device, which therefore is never waited for.
+
+    `num_others`: how many other examples go into each image. `apply` and `map` are then of (1 + num_others) * B images,
+    all B first, then another one for each of them, and so on; what `apply` gives are B.
     """
+
+    num_others: ClassVar[int] = 0
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> Any:
         """What is to be done to each of B images of `size` (H, W); `draws` has a row of random numbers for each."""
@@ -279,6 +296,8 @@ class Change:
 
 class Mixture:
     """Two images in one, and how much of each is in it."""
+
+    num_others: ClassVar[int] = 1
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> Any:
         """As in `Change`."""

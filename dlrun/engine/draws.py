@@ -17,11 +17,13 @@ class Draws:
 
     def __init__(self, seed: int, epoch: int, index: Tensor):
         self.keys = _scrambled(index * STEP + _key(seed, epoch))
-        self.taken = 1  # the first number of a row chooses the partner
+        self.taken = 1  # the number 0 of a row chooses the partner, and those below it more of them
 
-    def partners(self, num_examples: int) -> Tensor:
-        """For each sample another one (B,) of `num_examples`, or by chance itself."""
-        return (_scrambled(self.keys.clone()) & (2**63 - 1)) % num_examples
+    def partners(self, num_examples: int, num: int = 1) -> Tensor:
+        """For each sample `num` others (num * B,) of `num_examples`, or by chance itself: one for each, then again."""
+        # Counters below 0 are taken by nothing else.
+        counters = -torch.arange(num)[:, None] * STEP
+        return (_scrambled(self.keys + counters) & (2**63 - 1)).flatten() % num_examples
 
     def uniform(self, num: int, device: torch.device | None = None) -> Tensor:
         """`num` numbers (B, num) in [0, 1), whole multiples of 2^-24 in float32."""

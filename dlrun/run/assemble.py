@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from dlrun.augment import AUGMENTS
-from dlrun.augment.augmentation import CHANGED_TARGETS, MIXED_TARGETS, Augmentation
+from dlrun.augment.augmentation import CHANGED_TARGETS, JOINED_TARGETS, MIXED_TARGETS, Augmentation
 from dlrun.config import pairing, registry
 from dlrun.config.check import Config
 from dlrun.config.spec import FILLED, DataSpec
 from dlrun.data import DATA, views
 from dlrun.engine import device as devices
-from dlrun.engine.contracts import DataSet, Loader, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
+from dlrun.engine.contracts import Change, DataSet, Loader, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
 from dlrun.engine.eager import do_without_compiler
 from dlrun.engine.freezing import Freezing
 from dlrun.engine.loading import PartLoader
@@ -157,6 +157,11 @@ def augmentation(config: Config, spec: DataSpec) -> Augmentation | None:
         raise UserError(
             f"augment={name}: mixes two examples in one, and between two targets of kind {spec.target} there is "
             f"nothing; use augment=none (targets that can be mixed: {', '.join(MIXED_TARGETS)})"
+        )
+    if isinstance(change, Change) and change.num_others and spec.target not in JOINED_TARGETS:
+        raise UserError(
+            f"augment={name}: puts several images into one, and two targets of kind {spec.target} are not one; use "
+            f"augment=none (targets of which an image can have several: {', '.join(JOINED_TARGETS)})"
         )
     return Augmentation(change, config.seed, spec.out_features if spec.target == "class" else None)
 

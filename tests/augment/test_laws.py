@@ -9,6 +9,7 @@ from torch import nn
 from dlrun.augment import AUGMENTS
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config.spec import DataSpec
+from dlrun.data.boxes.mask_part import MaskPart
 from dlrun.engine.contracts import LoaderOptions
 from dlrun.engine.draws import Draws
 from dlrun.engine.loading import PartLoader
@@ -19,14 +20,21 @@ from dlrun.tasks.multiclass import Multiclass, OneVsRest
 
 CPU = torch.device("cpu")
 NAMES = [name for name in AUGMENTS.names() if name != "none"]
-MIXING = ("mixup", "cutmix")
+MIXING, JOINING = ("mixup", "cutmix"), ("mosaic",)
 SIZES = [(3, 9, 13), (1, 12, 8), (2, 6, 6), (1, 1, 1), (3, 2, 1)]
 IMAGES = torch.randint(0, 256, (23, 3, 9, 13), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 PART = TensorPart((IMAGES,), torch.arange(23) % 4)
+MASKS = MaskPart((IMAGES,), IMAGES[:, 0] // 64)
 SPEC = DataSpec("image", "class", in_channels=3, image_size=(9, 13), out_features=4)
 
 
-def loader(name, part=PART, **options):
+def part_of(name):
+    """Examples whose target can go along."""
+    return MASKS if name in JOINING else PART
+
+
+def loader(name, part=None, **options):
+    part = part or part_of(name)
     options = {"batch_size": 5, "augment": augmentation(name)} | options
     return PartLoader(part, LoaderOptions(lambda inputs: inputs, CPU, **options))
 
@@ -48,7 +56,9 @@ def applied(name, images, change=None):
     """The images changed, or mixed with themselves turned round."""
     change = change or AUGMENTS.get(name)()
     drawn = change.draw(Draws(0, 0, torch.arange(len(images))), tuple(images.shape[-2:]))
-    return change.apply(images, images.flip(0), drawn)[0] if name in MIXING else change.apply(images, drawn)
+    if name in MIXING:
+        return change.apply(images, images.flip(0), drawn)[0]
+    return change.apply(torch.cat([images, *[images.flip(0)] * change.num_others]), drawn)
 
 
 def alike(one, other):
@@ -82,6 +92,8 @@ def test_loader_processes_change_nothing():
 def test_each_sample_seed_and_epoch_has_its_own(name):
     """Samples that are all the same become different, and others in the next epoch."""
     twins = TensorPart((IMAGES[:1].expand(40, -1, -1, -1).contiguous(),), torch.zeros(40, dtype=torch.int64))
+    if name in JOINING:
+        twins = MaskPart(twins.inputs, twins.inputs[0][:, 0] // 64)
     if name in MIXING:
         # Twins mixed are twins: their shares tell them apart.
         twins.target = torch.arange(40)
@@ -102,7 +114,7 @@ def test_evaluation_sees_the_samples_as_they_are(name):
     source = loader(name)
     for index, (image, target) in seen(source, epoch=None).items():
         assert torch.equal(image, IMAGES[index])
-        assert target == PART.target[index]
+        assert torch.equal(target, part_of(name).target[index])
     assert torch.equal(source.example().inputs[0], IMAGES[:1])
 
 
@@ -136,16 +148,17 @@ def test_nothing_is_brought_back_from_the_device(name):
         ("erasing", dict(probability=0.0)),
         ("mixup", dict(probability=0.0)),
         ("cutmix", dict(probability=0.0)),
+        ("mosaic", dict(probability=0.0, mirror=0.0)),
     ],
 )
 def test_keys_that_change_nothing_change_nothing(name, keys):
     for index, (image, target) in seen(loader(name, augment=augmentation(name, seed=0, **keys))).items():
         torch.testing.assert_close(image, IMAGES[index].float(), rtol=0, atol=1e-2)
-        label = PART.target[index]
+        label = part_of(name).target[index]
         assert torch.equal(target, torch.eye(4)[label] if name in MIXING else label)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in JOINING])
 @pytest.mark.parametrize("task", [Multiclass(SPEC), OneVsRest(SPEC)], ids=["softmax", "sigmoids"])
 def test_a_model_learns_from_a_batch(name, task):
     torch.manual_seed(0)
@@ -208,6 +221,7 @@ SMALL = ["data=synthetic", "model=mlp", "logger=none"]
             ["data=line", "model=linear", "augment=geometric"],
             "augment=geometric: changes images, data=line are features",
         ),
+        ([*SMALL, "augment=mosaic"], "augment=mosaic: puts several images into one, and two targets of kind class"),
         ([*SMALL, "augment=geometri"], "augment: no option 'geometri'; did you mean geometric?"),
         (
             [*SMALL, "augment=geometric", "augment.rotation=200"],

@@ -336,6 +336,7 @@ class _Stays:
     """A map that moves nothing."""
 
     size = (64, 64)
+    window = None
 
     def points(self, points):
         return list(points)

@@ -77,6 +77,8 @@ class Flip(Change):
 
 
 class Mirrored:
+    window = None
+
     def __init__(self, size: tuple[int, int], is_mirrored: Tensor):
         self.size, self.is_mirrored = size, is_mirrored
 

@@ -30,6 +30,11 @@ RUNS = {
         "map50",
         {"predictions", "precision_recall", "iou", "suppression"},
     ),
+    "yolo_mosaic": (
+        ["model=yolo", "model.channels=[4,8,8]", "augment=mosaic"],
+        "map50",
+        {"predictions", "precision_recall", "iou", "suppression"},
+    ),
     "sliding_window": (
         ["model=sliding_window", "model.channels=4"],
         "map50",

@@ -21,3 +21,7 @@ class MaskPart(TensorPart):
         # 0 comes in from outside, and means something else than the class 0.
         moved = map.masks(target.to(torch.int16) + 1)
         return torch.where(moved == 0, NOT_COUNTED, moved - 1).to(torch.uint8)
+
+    def joined(self, target: Tensor, num_images: int) -> Tensor:
+        """Each pixel of the pieces (k * B, H, W) is of the one in which it is counted."""
+        return target.unflatten(0, (-1, num_images)).amin(dim=0)

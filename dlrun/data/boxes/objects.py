@@ -13,7 +13,7 @@ from dlrun.engine.contracts import Map
 from dlrun.engine.parts import FilePart, TensorPart
 
 LEAST_SIDE = 2.0  # pixels of a box that is still taught after a change of its image
-LEAST_SHARE = 0.3  # of the area that a box had before
+LEAST_SHARE = 0.3  # of its area that is still seen
 POINTS_A_SIDE = 5  # of a box, by which a bent one is bounded
 GONE = -1  # the label of an object that a change has moved out of its image
 
@@ -40,34 +40,44 @@ class Objects(NamedTuple):
 
 def moved_objects(target: Objects, map: Map) -> Objects:
     """The objects of a batch after `map`; of a mask its own box. What has left its image gets the label -1."""
-    boxes = moved_boxes(target.boxes, map)
+    whole = moved_bounds(target.boxes, map)
+    boxes = cut_off(whole, map)
     labels = [
-        torch.where(_is_left(old, new), label, GONE)
-        for old, new, label in zip(target.boxes, boxes, target.labels, strict=True)
+        torch.where(_is_left(before, after), label, GONE)
+        for before, after, label in zip(whole, boxes, target.labels, strict=True)
     ]
     masks = None if target.masks is None else moved_masks(target.masks, map)
-    return Objects(boxes, labels, moved_boxes(target.ignored, map), target.frame, masks)
+    ignored = cut_off(moved_bounds(target.ignored, map), map)
+    return Objects(boxes, labels, ignored, target.frame, masks)
 
 
-def moved_boxes(boxes: Sequence[Tensor], map: Map) -> list[Tensor]:
-    """The boxes (n, 4) of each image around where `map` moves their sides to, cut off at the border of the image."""
-    height, width = map.size
+def moved_bounds(boxes: Sequence[Tensor], map: Map) -> list[Tensor]:
+    """The boxes (n, 4) of each image around where `map` moves their sides to, wherever that is."""
     steps = torch.linspace(0, 1, POINTS_A_SIDE)[:-1]
     none, all_ = torch.zeros_like(steps), torch.ones_like(steps)
     # Once around the box, as shares of its width and height.
     around = torch.cat(
         [torch.stack(side, 1) for side in ((steps, none), (all_, steps), (1 - steps, all_), (none, 1 - steps))]
     )
-    outlines = []
-    for own in boxes:
-        share = around.to(own.device, non_blocking=True)
-        outlines.append((own[:, None, :2] + share * (own[:, None, 2:] - own[:, None, :2])).flatten(0, 1))
-    found = []
-    for outline in map.points(outlines):
-        x, y = outline.view(-1, len(around), 2).unbind(2)  # (n, P) each
-        x, y = x.clamp(0, width), y.clamp(0, height)
-        found.append(torch.stack([x.amin(1), y.amin(1), x.amax(1), y.amax(1)], dim=1))
-    return found
+    every, sizes = torch.cat(list(boxes)), [len(own) for own in boxes]
+    share = around.to(every.device, non_blocking=True)
+    outlines = every[:, None, :2] + share * (every[:, None, 2:] - every[:, None, :2])  # (T, P, 2)
+    moved = map.points([own.flatten(0, 1) for own in outlines.split(sizes)])
+    places = torch.cat(moved).view(-1, len(around), 2)
+    return list(torch.cat([places.amin(1), places.amax(1)], dim=1).split(sizes))
+
+
+def cut_off(boxes: Sequence[Tensor], map: Map) -> list[Tensor]:
+    """What of the boxes (n, 4) of each image is seen after `map`."""
+    height, width = map.size
+    every, sizes = torch.cat(list(boxes)), [len(own) for own in boxes]
+    if map.window is None:
+        low, high = torch.zeros(2), torch.tensor([width, height]).float()
+    else:
+        low, high = map.window.repeat_interleave(torch.tensor(sizes), dim=0).split(2, dim=1)
+    low, high = (limit.to(every.device, non_blocking=True) for limit in (low, high))
+    corners = [torch.minimum(torch.maximum(corner, low), high) for corner in every.split(2, dim=1)]
+    return list(torch.cat(corners, dim=1).split(sizes))
 
 
 def moved_masks(masks: Sequence[Tensor], map: Map) -> list[Tensor]:
@@ -79,10 +89,21 @@ def moved_masks(masks: Sequence[Tensor], map: Map) -> list[Tensor]:
     return [moved[: len(own)] for moved, own in zip(map.masks(stacked), masks, strict=True)]
 
 
-def _is_left(before: Tensor, after: Tensor) -> Tensor:
-    """Whether enough of each box (n, 4) is still in its image."""
-    sides, old = after[:, 2:] - after[:, :2], before[:, 2:] - before[:, :2]
-    return (sides.amin(1) >= LEAST_SIDE) & (sides.prod(1) >= LEAST_SHARE * old.prod(1))
+def joined_objects(target: Objects, num_images: int) -> Objects:
+    """The objects of each of `num_images` from all its pieces, as `Part.joined` has them."""
+
+    def of_each(values: list[Tensor]) -> list[Tensor]:
+        return [torch.cat(values[number::num_images]) for number in range(num_images)]
+
+    masks = None if target.masks is None else of_each(target.masks)
+    boxes, labels, ignored = of_each(target.boxes), of_each(target.labels), of_each(target.ignored)
+    return Objects(boxes, labels, ignored, target.frame[:num_images], masks)
+
+
+def _is_left(whole: Tensor, seen: Tensor) -> Tensor:
+    """Whether enough of each box (n, 4) is still `seen` (n, 4)."""
+    sides, all_ = seen[:, 2:] - seen[:, :2], whole[:, 2:] - whole[:, :2]
+    return (sides.amin(1) >= LEAST_SIDE) & (sides.prod(1) >= LEAST_SHARE * all_.prod(1))
 
 
 class ObjectsPart(TensorPart):
@@ -90,6 +111,9 @@ class ObjectsPart(TensorPart):
 
     def moved(self, target: Objects, map: Map) -> Objects:
         return moved_objects(target, map)
+
+    def joined(self, target: Objects, num_images: int) -> Objects:
+        return joined_objects(target, num_images)
 
 
 class ObjectsFiles(FilePart):
@@ -99,3 +123,6 @@ class ObjectsFiles(FilePart):
 
     def moved(self, target: Objects, map: Map) -> Objects:
         return moved_objects(target, map)
+
+    def joined(self, target: Objects, num_images: int) -> Objects:
+        return joined_objects(target, num_images)

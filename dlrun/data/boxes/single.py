@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlrun.data.boxes.objects import moved_boxes
+from dlrun.data.boxes.objects import cut_off, moved_bounds
 from dlrun.engine.contracts import Map
 from dlrun.engine.parts import TensorPart
 
@@ -45,7 +45,7 @@ class VectorPart(TensorPart):
         """The box around where the sides of the old one are now; no object where its centre has left the image."""
         before = corners_of(target, (self.inputs[0].shape[-2], self.inputs[0].shape[-1]))
         height, width = map.size
-        x1, y1, x2, y2 = torch.cat(moved_boxes(list(before[:, None]), map)).unbind(1)
+        x1, y1, x2, y2 = torch.cat(cut_off(moved_bounds(list(before[:, None]), map), map)).unbind(1)
         centre = torch.cat(map.points(list(((before[:, :2] + before[:, 2:]) / 2)[:, None])))
         box = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (y2 - y1) / height, (x2 - x1) / width]
         is_in = ((centre >= 0) & (centre < centre.new_tensor([width, height]))).all(dim=1) & (target[:, 0] > 0)

@@ -108,6 +108,7 @@ class Shift:
     """Everything goes 40 pixels to the right."""
 
     size = (SIDE, SIDE)
+    window = None
 
     def points(self, points):
         return [own + torch.tensor([40.0, 0]) for own in points]
