@@ -449,6 +449,11 @@ class Task:
         """Lets a new model look at what is to be learned, such as usual sizes of boxes; lines that a person reads."""
         return []
 
+    def targets(self, model: nn.Module, train: Part) -> list[str]:
+        """What is taught of an example or two, written out for a person, after `begin`; for tasks that look at images
+        with places in them."""
+        return []
+
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """The output of the model, in training and in evaluation."""
         return model(*batch.inputs)

@@ -9,8 +9,8 @@ import math
 
 from torch import Tensor, nn
 
-from dlrun.config import registry
 from dlrun.config.schema import PositiveInt
+from dlrun.models.parts.backbone import network
 from dlrun.models.parts.body import Body
 
 
@@ -29,7 +29,8 @@ class Localizer(nn.Module):
         - `in_channels`: C, channels of the images.
         - `image_size`: pixels of the images, one number for both sides or (H, W).
         - `channels`: of the body; each halves the sides of the map.
-        - `backbone`: another model of images in place of the body, such as `resnet`, with its defaults.
+        - `backbone`: another model of images in place of the body, with its defaults, such as `resnet`; or one of
+          torchvision, such as `resnet18`.
         - `out_features`: K, the number of classes, or P of points.
         """
         super().__init__()
@@ -59,8 +60,7 @@ def _places_net(
 ) -> nn.Module:
     """A network from images to `outputs` numbers that keeps where things are: nothing is averaged over the map."""
     if backbone is not None:
-        make = registry.of("model").get(backbone)
-        return make(in_channels=in_channels, image_size=image_size, out_features=outputs)
+        return network(backbone, in_channels, image_size, outputs)
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     body = Body(in_channels, channels)
     places = math.ceil(height / body.stride) * math.ceil(width / body.stride)

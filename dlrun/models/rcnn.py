@@ -30,6 +30,7 @@ from dlrun.config.schema import Fraction, PositiveInt
 from dlrun.models.parts.body import Body
 from dlrun.models.parts.boxes import anchors_of, iou_of_sizes
 from dlrun.models.parts.detector import Detector
+from dlrun.models.parts.receptive import receptive_field
 from dlrun.models.parts.regions import Anchors, Pool, detections, grid_of_boxes, roi_heads, targets_of
 
 CROP = 32  # pixels a side of a region that R-CNN cuts out
@@ -71,6 +72,8 @@ class RCNN(Detector):
         - `max_detections`: the most detections an image.
         """
         super().__init__()
+        self.in_channels = in_channels
+        self.size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.step, self.proposer = step, Anchors(num_anchors)
         pool, head = self.layers(Body(in_channels, channels), hidden_size)
         self.heads = roi_heads(
@@ -141,6 +144,9 @@ class FastRCNN(RCNN):
 
     # The maximum of each of 7 x 7 places, as in the paper.
     pool = staticmethod(roi_pool)
+
+    def sees(self) -> tuple[int, int]:
+        return receptive_field(self.body, self, self.in_channels, self.size)
 
     def layers(self, body: Body, hidden_size: int) -> tuple[nn.Module, nn.Module]:
         self.body = body

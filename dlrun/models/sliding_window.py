@@ -76,6 +76,9 @@ class SlidingWindow(Detector):
             return self.losses(images, boxes, labels)
         return [suppressed(own[:, :4], own[:, 4], own[:, 5], **self.suppression) for own in self.candidates(images)]
 
+    def sees(self) -> tuple[int, int]:
+        return WINDOW, WINDOW
+
     def candidates(self, images: Tensor) -> list[Tensor]:
         found = []
         for side in self.windows:

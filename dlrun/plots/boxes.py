@@ -92,6 +92,43 @@ def precision_recall(precision: np.ndarray, names: Sequence[str]) -> "Figure":
 
 
 @styled
+def grid(
+    image: np.ndarray, true: np.ndarray, names: Sequence[str],
+    duties: Sequence[tuple[tuple[int, int], np.ndarray, np.ndarray, int]],
+) -> "Figure":  # fmt: skip
+    """An image (C, H, W) in 0..1 with its boxes (n, 4) and, for each grid, the cells that are responsible for them.
+
+    Of each: (rows, columns) of the grid, the cell (4,), its anchors (A, 4), which of them is responsible.
+    """
+    grids = sorted({duty[0] for duty in duties}, reverse=True)
+    figure, axes = new_figure(1, len(grids), width=max(4.6 * len(grids), 5.4), height=5.2)
+    height, width = image.shape[1:]
+    for ax, (rows, columns) in zip(axes, grids, strict=True):
+        show_image(ax, image)
+        ax.set_xticks(np.linspace(0, width, columns + 1) - 0.5, minor=True)
+        ax.set_yticks(np.linspace(0, height, rows + 1) - 0.5, minor=True)
+        ax.grid(which="minor", color="white", linewidth=0.6, alpha=0.6)
+        outline(ax, true, TRUE, names)
+        for number, (own, cell, anchors, chosen) in enumerate(duties):
+            if own != (rows, columns):
+                continue
+            color = COLORS[(number + 3) % len(COLORS)]
+            x1, y1, x2, y2 = cell.tolist()
+            ax.fill(
+                [x1 - 0.5, x2 - 0.5, x2 - 0.5, x1 - 0.5], [y1 - 0.5, y1 - 0.5, y2 - 0.5, y2 - 0.5], color, alpha=0.5
+            )
+            outline(ax, np.delete(anchors, chosen, axis=0) if len(anchors) else anchors, color, dashed=True, width=0.8)
+            outline(ax, anchors[chosen : chosen + 1], color, width=1.8)
+        centres = (true[:, :2] + true[:, 2:]) / 2 - 0.5
+        ax.plot(centres[:, 0], centres[:, 1], "o", color=TRUE, markersize=4)
+        ax.set_title(f"{rows} x {columns} cells", fontsize=10)
+    has_anchors = any(len(duty[2]) for duty in duties)
+    more = ", and its anchor (whole) of several (dashed)" if has_anchors else ""
+    figure.suptitle(f"True boxes (green): the cell of the centre is responsible{more}")
+    return figure
+
+
+@styled
 def before_and_after(
     image: np.ndarray, before: np.ndarray, after: np.ndarray, names: Sequence[str], score: float
 ) -> "Figure":

@@ -57,13 +57,14 @@ def freezing(config: Config, model: nn.Module, found: list[Block]) -> Freezing |
 def start_from(source: str, model: nn.Module, head: Block, spec: DataSpec, name: str) -> list[tuple[str, str, str]]:
     """Gives `model` the tensors of `source` that have a name and a shape of its own; rows that say what became of each.
 
-    The head stays as it is where its shape or the classes are others. A prefix that all names of one side share does
-    not count.
+    The head stays as it is where its shape or the classes are others. A prefix that all of their names share does not
+    count, nor one of ours under which they stand, as the body of a detector does.
 
     **Raises:** `UserError` if the weights are those of another architecture, or of images with other channels.
     """
     given = weights.read(source)
-    ours, theirs = _by_name(model.state_dict()), _by_name(given.tensors)
+    theirs = _by_name(given.tensors)
+    ours = _below(model.state_dict(), theirs)
     body = [full for full, _ in ours.values() if not head.owns(full)]
     trained = f"trained as model={given.model}, " if given.model not in (None, name) else ""
     has_other_classes = given.class_names not in (None, spec.class_names)
@@ -97,6 +98,14 @@ def _by_name(tensors: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
     while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
         shared += 1
     return {".".join(name.split(".")[shared:]): (name, tensor) for name, tensor in tensors.items()}
+
+
+def _below(tensors: dict[str, Tensor], wanted: Iterable[str]) -> dict[str, tuple[str, Tensor]]:
+    """As `_by_name`, without the prefix below which most of the `wanted` names are found; the shortest."""
+    names = list(wanted)
+    starts = {name[: place + 1] for name in tensors for place, letter in enumerate(name) if letter == "."}
+    prefix = max(["", *sorted(starts, key=len)], key=lambda start: sum(start + name in tensors for name in names))
+    return {name.removeprefix(prefix): (name, tensor) for name, tensor in tensors.items()}
 
 
 def _fitted(theirs: Tensor, ours: Tensor) -> Tensor | None:

@@ -13,10 +13,28 @@ from dlrun.data.boxes.objects import Objects, ObjectsFiles, ObjectsPart
 from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
 from dlrun.tasks import places
 from dlrun.tasks.average_precision import AveragePrecision, curves
+from dlrun.tasks.places import vector_text
 
 SHOWN = 15  # images
 LISTED = 10  # boxes of an image in a table
 CANDIDATE = 0.1  # score from which a box is drawn before and after suppression
+
+
+class Duty(Protocol):
+    """What one cell of a grid is taught; as above."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def grid(self) -> tuple[int, int]: ...
+    @property
+    def cell(self) -> Tensor: ...
+    @property
+    def anchors(self) -> Tensor: ...
+    @property
+    def chosen(self) -> int: ...
+    @property
+    def vector(self) -> Tensor: ...
 
 
 class Detector(Protocol):
@@ -24,6 +42,8 @@ class Detector(Protocol):
 
     def __call__(self, *inputs: Any) -> Any: ...
     def begin(self, boxes: list[Tensor], labels: list[Tensor]) -> list[str]: ...
+    def sees(self) -> tuple[int, int] | None: ...
+    def duties(self, boxes: Tensor, labels: Tensor) -> Sequence[Duty]: ...
     def candidates(self, images: Tensor) -> list[Tensor] | None: ...
 
 
@@ -54,6 +74,37 @@ class Detection(Task):
         if not isinstance(train, ObjectsPart | ObjectsFiles):
             return []
         return cast(Detector, model).begin(train.target.boxes, train.target.labels)
+
+    def targets(self, model: nn.Module, train: Part) -> list[str]:
+        """How much of the image a place of the map sees, and what the cells of the grid learn of one image."""
+        detector, lines = cast(Detector, model), []
+        field = detector.sees()
+        if field is not None:
+            lines.append(f"sees    {field[1]}x{field[0]} pixels, the receptive field of a place of the last map")
+        if not isinstance(train, ObjectsPart | ObjectsFiles):
+            return lines
+        several = [number for number, own in enumerate(train.target.boxes) if 2 <= len(own) <= LISTED]
+        for number in several[:1]:
+            boxes, labels = train.target.boxes[number], train.target.labels[number]
+            duties = detector.duties(boxes, labels)
+            if duties:
+                more = " ..." if len(self.class_names) > LISTED else ""
+                names = ", ".join(["present", "x", "y", "height", "width", *self.class_names[:LISTED]])
+                lines.append(f"target  of training image {number}, [{names}{more}] of a cell:")
+                lines += [f"        {self._duty(duty, labels)}" for duty in duties]
+                unknown = vector_text([0.0] + [None] * (len(duties[0].vector) - 1))
+                lines.append(f"        everywhere else: {unknown}; ? is not taught")
+        return lines
+
+    def _duty(self, duty: Duty, labels: Tensor) -> str:
+        x1, y1, x2, y2 = duty.cell.tolist()
+        rows, columns = duty.grid
+        row, column = round(y1 / (y2 - y1)), round(x1 / (x2 - x1))
+        where = f"row {row + 1}, column {column + 1} of {rows}x{columns}"
+        if len(duty.anchors):
+            left, top, right, bottom = duty.anchors[duty.chosen].tolist()
+            where += f", anchor {right - left:.0f}x{bottom - top:.0f}"
+        return f"{self.class_names[int(labels[duty.number])]}: {where}: {vector_text(duty.vector.tolist())}"
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         if not model.training:
@@ -163,7 +214,27 @@ class Detection(Task):
         overlap = torch.cat(matched)
         if len(overlap):
             figures["iou"] = boxes.iou_histogram(overlap.numpy())
-        return figures | self._suppression(findings, output)
+        return figures | self._grid(findings, target) | self._suppression(findings, output)
+
+    def _grid(self, findings: Findings, target: Objects) -> dict[str, Any]:
+        """Which cells are responsible for the objects of one image."""
+        from dlrun.plots import boxes
+
+        detector = cast(Detector, findings.model)
+        several = max(range(len(target.boxes)), key=lambda k: min(len(target.boxes[k]), LISTED))
+        own, labels = target.boxes[several], target.labels[several]
+        duties = detector.duties(own, labels)
+        if not duties:
+            return {}
+        pixels = findings.raw(torch.tensor([several]))[0].float().numpy() / 255
+        return {
+            "grid": boxes.grid(
+                pixels,
+                own.numpy(),
+                [self.class_names[k] for k in labels.tolist()],
+                [(duty.grid, duty.cell.numpy(), duty.anchors.numpy(), duty.chosen) for duty in duties],
+            )
+        }
 
     def _suppression(self, findings: Findings, output: list[Tensor]) -> dict[str, Any]:
         from dlrun.plots import boxes

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlrun.config.schema import PositiveFloat
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Sighting, Task
+from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
 from dlrun.engine.metrics import Sums
 from dlrun.tasks import places
 
@@ -51,6 +51,21 @@ class KeyPoints(Task):
 
     def to(self, device: torch.device) -> None:
         self.sides = self.sides.to(device)
+
+    def targets(self, model: nn.Module, train: Part) -> list[str]:
+        """The vector of an image with points, and of one without."""
+        is_there = train.target[..., 2].amax(dim=1) > 0
+        lines = ["target  [present, x1, y1, x2, y2 ...] in shares of the image; ? is not taught"]
+        for number in is_there.nonzero()[:1, 0].tolist():
+            points, there = train.target[number, :, :2] / self.sides, train.target[number, :, 2] > 0
+            values = [
+                value if seen else None for row, seen in zip(points.tolist(), there, strict=True) for value in row
+            ]
+            lines.append(f"        of training image {number}: {places.vector_text([1.0, *values])}")
+        for number in (~is_there).nonzero()[:1, 0].tolist():
+            empty = places.vector_text([0.0] + [None] * (2 * self.num_points))
+            lines.append(f"        of training image {number}, without any: {empty}")
+        return lines
 
     def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         output, target = output.float(), batch.target

@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlrun.config.schema import NonNegativeFloat
 from dlrun.config.spec import DataSpec
 from dlrun.data.boxes.single import corners_of
-from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Sighting, Task
+from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
 from dlrun.engine.metrics import Sums
 from dlrun.tasks import places
 
@@ -46,6 +46,18 @@ class Localization(Task):
         assert spec.image_size is not None
         self.size, self.box_weight, self.class_weight = spec.image_size, box_weight, class_weight
         self.class_names = spec.class_names or tuple(str(k) for k in range(spec.out_features or 0))
+
+    def targets(self, model: nn.Module, train: Part) -> list[str]:
+        """The vector of an image with an object, and of one without."""
+        is_there = train.target[:, 0] > 0
+        names = ", ".join(["present", "x", "y", "height", "width", *self.class_names])
+        lines = [f"target  [{names}], x to width in shares of the image; ? is not taught"]
+        for number in is_there.nonzero()[:1, 0].tolist():
+            lines.append(f"        of training image {number}: {places.vector_text(train.target[number].tolist())}")
+        for number in (~is_there).nonzero()[:1, 0].tolist():
+            empty = places.vector_text([0.0] + [None] * (train.target.shape[1] - 1))
+            lines.append(f"        of training image {number}, without an object: {empty}")
+        return lines
 
     def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         output, target = output.float(), batch.target

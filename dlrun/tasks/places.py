@@ -62,6 +62,13 @@ class FoundObjects(Sighting):
         return drawn.outlined(picture, self.found[:, :4].numpy(), labels, texts)
 
 
+def vector_text(values: Sequence[float | None]) -> str:
+    """A target vector written out; None is what is not taught."""
+    most = 16
+    texts = ["?" if value is None else f"{value:.4g}" for value in values[:most]]
+    return f"[{', '.join(texts)}{', ...' if len(values) > most else ''}]"
+
+
 def in_image(boxes: Tensor, image: ImageFile) -> tuple[Tensor, Tensor]:
     """Boxes (n, 4) of an input in pixels of its image, cut off at its border; and which of them have an area (n,)."""
     width, height = image.size

@@ -1,6 +1,7 @@
 """`dlrun show`: the layers of a model on a data set without loading it, or what a run has left."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -186,6 +187,38 @@ def test_the_saving_is_one_in_kernel_and_channels(capsys):
     apart, plain = 9 * 8 * 25 + 8 * 16 * 25, 9 * 8 * 16 * 25
     assert f"{apart:,} multiply-adds, {1 / 16 + 1 / 9:.1%} of {plain:,}" in (show._saving(calls) or "")
     assert show._saving([show.Call(nn.Conv2d(8, 16, 3), "", (5, 5)), calls[1]]) is None
+
+
+def told(capsys, *words):
+    assert main.main(["show", *words]) == 0
+    return capsys.readouterr().out
+
+
+SHAPES = ["data=shapes", "data.num_train=12", "data.num_val=4", "data.num_test=4"]
+
+
+def test_a_detector_shows_its_anchors_its_field_and_what_one_image_teaches(capsys):
+    text = told(capsys, "model=yolo", "model.channels=[4,4,4]", *SHAPES)
+    assert "grid    8x8 cells of 8x8 pixels; " in text
+    assert "anchors " in text and "by k-means on" in text
+    assert "sees    75x75 pixels, the receptive field" in text
+    assert "[present, x, y, height, width, disc, square, triangle, star] of a cell:" in text
+    row = re.search(r"(\w+): row (\d), column (\d) of 8x8, anchor \d+x\d+: \[1, ([^]]*)\]", text)
+    place = [float(word) for word in row[4].split(", ")]
+    assert all(0 <= share <= 1 for share in place[:2]) and place[4:].count(1) == 1
+    assert ("disc", "square", "triangle", "star")[place[4:].index(1)] == row[1]
+    assert "everywhere else: [0, ?, ?, ?, ?, ?, ?, ?, ?]; ? is not taught" in text
+    assert "14x14 pixels" in told(capsys, "model=sliding_window", *SHAPES)
+
+
+def test_where_nothing_is_present_the_rest_of_the_vector_is_not_taught(capsys):
+    text = told(capsys, "model=localizer", "model.channels=[4,4]", *SHAPES, "data.empty=0.5")
+    assert re.search(r"of training image \d+: \[1, 0\.\d+, 0\.\d+, 0\.\d+, 0\.\d+, ", text)
+    assert ", without an object: [0, ?, ?, ?, ?, ?, ?, ?, ?]\n" in text
+    words = ["data.kinds=[square]", "data.empty=0.5"]
+    text = told(capsys, "model=keypoint_net", "model.channels=[4,4]", *SHAPES, *words)
+    assert re.search(r"of training image \d+: \[1(, 0\.\d+){8}\]\n", text)
+    assert ", without any: [0, ?, ?, ?, ?, ?, ?, ?, ?]\n" in text
 
 
 def test_a_graph_without_a_model_is_described(capsys):

@@ -28,12 +28,12 @@ RUNS = {
     "yolo": (
         ["model=yolo", "model.channels=[4,8,8]", *MOVED],
         "map50",
-        {"predictions", "precision_recall", "iou", "suppression"},
+        {"predictions", "precision_recall", "iou", "suppression", "grid"},
     ),
     "yolo_mosaic": (
-        ["model=yolo", "model.channels=[4,8,8]", "augment=mosaic"],
+        ["model=yolo", "model.channels=[4,8,8]", "model.scales=2", "augment=mosaic"],
         "map50",
-        {"predictions", "precision_recall", "iou", "suppression"},
+        {"predictions", "precision_recall", "iou", "suppression", "grid"},
     ),
     "sliding_window": (
         ["model=sliding_window", "model.channels=4"],

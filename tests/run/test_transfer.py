@@ -147,6 +147,22 @@ def test_a_file_of_torchvisions_own_weights_gives_the_same_outputs(tmp_path):
         torch.testing.assert_close(ours(x), theirs(x))
 
 
+def test_a_detector_takes_the_weights_of_its_backbone(tmp_path):
+    theirs = torchvision.models.resnet18(num_classes=5).eval()
+    save_file(theirs.state_dict(), tmp_path / "weights.safetensors")
+    detector = make("yolo", in_channels=3, image_size=64, channels=(8,), backbone="resnet18").eval()
+    x = torch.rand(1, 3, 64, 64)
+    found = blocks(detector, (x,))
+    assert found[-1].name == "head"
+    rows = start_from(str(tmp_path / "weights.safetensors"), detector, found[-1], SPEC, "yolo")
+    fates = {fate: names for _, fate, names in rows}
+    assert "body.net.conv1.weight" in fates["loaded"] and "head." in fates["new: no such tensor"]
+    assert "layer3." in fates["skipped: not in this model"]
+    with torch.inference_mode():
+        seen = theirs.layer2(theirs.layer1(theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))))
+        torch.testing.assert_close(detector.body(x)[-1], seen)
+
+
 @pytest.mark.parametrize("in_channels", [1, 2])
 def test_torchvisions_weights_by_name_for_images_of_other_channels(in_channels, monkeypatch):
     rgb = torchvision.models.squeezenet1_1().eval()

@@ -99,6 +99,10 @@ def _show_model(checked: check.Config, words: list[str]) -> None:
     saving = _saving(calls)
     if saving is not None:
         print(f"saving  {saving}")
+    if task.is_seen:
+        train = dataset.load()["train"]
+        for line in [*task.begin(model, train), *task.targets(model, train)]:
+            print(line)
     print(f"train   {shlex.join(['dlrun', *words])}")
 
 

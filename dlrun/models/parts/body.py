@@ -29,6 +29,19 @@ class Body(nn.Module):
         self.out_channels, self.stride = before, 2 ** len(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x)[-1]
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The map that each of the stages leaves."""
+        found = []
         for stage in self.stages:
             x = stage(x)  # (B, C, H, W) -> (B, next C, ceil(H / 2), ceil(W / 2))
-        return x
+            found.append(x)
+        return found
+
+
+class Maps(Body):
+    """As `Body`, and gives the maps of all stages, the largest first."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.maps(x)
