@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from dlrun.config.schema import Fraction, PositiveInt, suggest
-from dlrun.models.parts.detector import Detector
+from dlrun.models.parts.detector import Detections, Detector
 from dlrun.models.zoo import replace_first_convolution
 
 OTHER = ("mask", "keypoint")  # in the names of networks that answer with more than boxes
@@ -70,11 +70,11 @@ class TorchvisionDetector(Detector):
         self, images: Tensor, boxes: list[Tensor] | None = None, labels: list[Tensor] | None = None,
         ignored: list[Tensor] | None = None,
     ) -> Any:  # fmt: skip
-        """Of each image the detections (m, 6); with true boxes and labels the terms of the loss."""
+        """What is found; with true boxes and labels the terms of the loss."""
         from dlrun.models.parts.regions import detections, targets_of
 
         if boxes is None or labels is None:
-            return detections(self.net(list(images)))
+            return Detections(detections(self.net(list(images))))
         terms = self.net(list(images), targets_of(boxes, labels))
         short = {name: name.removeprefix("loss_") for name in terms}
         return {RENAMED.get(short[name], short[name]): value for name, value in terms.items()}

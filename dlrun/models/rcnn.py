@@ -9,15 +9,15 @@ with the true boxes, some of them sampled, classified, and their boxes corrected
 - Faster R-CNN has a network on that map propose the regions.
 - Mask R-CNN draws a mask in each.
 
-Departures: a small body of convolutions, one map; the sizes of proposals and anchors are found in the training boxes;
-the first two propose every place of a grid in place of selective search; R-CNN is one network trained at once, without
-SVMs.
+Departures: a small body of convolutions, one map; the sizes of anchors, and of proposals on a grid, are found in the
+training boxes; the first two propose every place of a grid unless they are to search; R-CNN is one network trained at
+once, without SVMs.
 
 Letters: B images, C channels, H, W pixels, K classes (`out_features`), A sizes, R regions of all images.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,20 +29,14 @@ from torchvision.ops import roi_align, roi_pool
 from dlrun.config.schema import Fraction, PositiveInt
 from dlrun.models.parts.body import Body
 from dlrun.models.parts.boxes import anchors_of, iou_of_sizes
-from dlrun.models.parts.detector import Detector
+from dlrun.models.parts.detector import Detections, Detector
 from dlrun.models.parts.receptive import receptive_field
 from dlrun.models.parts.regions import Anchors, Pool, detections, grid_of_boxes, roi_heads, targets_of
+from dlrun.models.parts.selective_search import is_there, selective_search
 
 CROP = 32  # pixels a side of a region that R-CNN cuts out
 POOLED = 7  # places a side of a region that is pooled from a map
 MASK_POOLED = 14  # places a side of one in which a mask is drawn, twice as fine
-
-
-class Instances(NamedTuple):
-    """Of each image the detections (m, 6), and a mask (m, 28, 28) in 0..1 inside the box of each."""
-
-    boxes: list[Tensor]
-    masks: list[Tensor]
 
 
 class RCNN(Detector):
@@ -54,8 +48,9 @@ class RCNN(Detector):
     def __init__(
         self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
         out_features: PositiveInt, channels: tuple[PositiveInt, ...] = (32, 64, 128), hidden_size: PositiveInt = 128,
-        num_anchors: PositiveInt = 3, step: PositiveInt = 8, sampled: PositiveInt = 32, iou_threshold: Fraction = 0.5,
-        score_threshold: Fraction = 0.05, max_detections: PositiveInt = 50,
+        proposer: Literal["grid", "selective_search"] = "grid", num_anchors: PositiveInt = 3, step: PositiveInt = 8,
+        sampled: PositiveInt = 32, iou_threshold: Fraction = 0.5, score_threshold: Fraction = 0.05,
+        max_detections: PositiveInt = 50,
     ):  # fmt: skip
         """**Arguments:**
 
@@ -64,15 +59,23 @@ class RCNN(Detector):
         - `out_features`: K, the number of classes.
         - `channels`: of the body; each halves the sides of the map.
         - `hidden_size`: of the layer on a region.
-        - `num_anchors`: A, sizes of proposals, found in the training boxes.
-        - `step`: pixels from one proposal to the next.
+        - `proposer`: where proposals come from: every place of a grid, or selective search by OpenCV (the paper's).
+        - `num_anchors`: A, sizes of proposals on a grid, found in the training boxes.
+        - `step`: pixels from one proposal on a grid to the next.
         - `sampled`: regions an image that are learned from.
         - `iou_threshold`: overlap above which a box of the same class is suppressed.
         - `score_threshold`: probability below which a box is none.
         - `max_detections`: the most detections an image.
+
+        **Raises:** `ValueError` for a selective search without OpenCV.
         """
         super().__init__()
-        self.in_channels = in_channels
+        if proposer == "selective_search" and not is_there():
+            raise ValueError(
+                "proposer selective_search needs OpenCV with its contributed modules, which is not installed; pip "
+                "install 'dlrun[proposals]', or use proposer grid"
+            )
+        self.searches, self.in_channels = proposer == "selective_search", in_channels
         self.size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.step, self.proposer = step, Anchors(num_anchors)
         pool, head = self.layers(Body(in_channels, channels), hidden_size)
@@ -96,7 +99,7 @@ class RCNN(Detector):
         self, images: Tensor, boxes: list[Tensor] | None = None, labels: list[Tensor] | None = None,
         ignored: list[Tensor] | None = None, masks: list[Tensor] | None = None,
     ) -> Any:  # fmt: skip
-        """Of each image the detections (m, 6); with true boxes and labels the terms of the loss."""
+        """What is found; with true boxes and labels the terms of the loss."""
         targets = None if boxes is None or labels is None else targets_of(boxes, labels, masks)
         sizes = [(images.shape[-2], images.shape[-1])] * len(images)
         features = {"map": self.map(images)}
@@ -104,15 +107,15 @@ class RCNN(Detector):
         found, more = self.heads(features, regions, sizes, targets)
         if targets is not None:
             return {TERMS[name]: value for name, value in {**terms, **more}.items()}
-        return self.answer(found)
-
-    def answer(self, found: list[dict[str, Tensor]]) -> Any:
-        return detections(found)
+        masks = [own["masks"].squeeze(1) for own in found] if self.heads.has_mask() else None
+        return Detections(detections(found), masks, regions)
 
     def proposed(
         self, images: Tensor, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """(The regions (r, 4) of each image, terms of the loss): the same grid for all."""
+        """(The regions (r, 4) of each image, terms of the loss): the same grid for all, or what is found in each."""
+        if self.searches:
+            return [selective_search(image) for image in images], {}
         size = (images.shape[-2], images.shape[-1])
         grid = grid_of_boxes(size, self.proposer.box_sizes, self.step)
         return [grid] * len(images), {}
@@ -120,13 +123,14 @@ class RCNN(Detector):
     def candidates(self, images: Tensor) -> list[Tensor]:
         threshold, self.heads.nms_thresh = self.heads.nms_thresh, 1.0
         try:
-            found = self(images)
+            return self(images).boxes
         finally:
             self.heads.nms_thresh = threshold
-        return found.boxes if isinstance(found, Instances) else found
 
     def begin(self, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> list[str]:
         """Finds the usual sizes of boxes."""
+        if self.searches:
+            return ["regions by selective search, anew in each image"]
         if not any(len(own) for own in boxes):
             return ["regions no training image has a box"]
         sizes = torch.cat([own[:, 2:] - own[:, :2] for own in boxes]).cpu()
@@ -221,9 +225,6 @@ class MaskRCNN(FasterRCNN):
         self.heads.mask_roi_pool = Pool(roi_align, MASK_POOLED, self.body.stride)
         self.heads.mask_head = MaskRCNNHeads(self.body.out_channels, [mask_channels] * 4, dilation=1)
         self.heads.mask_predictor = MaskRCNNPredictor(mask_channels, mask_channels, out_features + 1)
-
-    def answer(self, found: list[dict[str, Tensor]]) -> Instances:
-        return Instances(detections(found), [own["masks"].squeeze(1) for own in found])
 
 
 # What torchvision calls the terms of the loss, and what they are called here.

@@ -17,7 +17,7 @@ from torchvision.ops import roi_align
 
 from dlrun.config.schema import Fraction, PositiveInt
 from dlrun.models.parts.boxes import iou, suppressed
-from dlrun.models.parts.detector import Detector
+from dlrun.models.parts.detector import Detections, Detector
 
 WINDOW, STRIDE = 14, 2  # pixels of a window that the network is made for, and from one to the next
 JITTER = 0.1  # of a window's side, by which one with an object is moved and scaled in training
@@ -71,10 +71,11 @@ class SlidingWindow(Detector):
         self, images: Tensor, boxes: list[Tensor] | None = None, labels: list[Tensor] | None = None,
         ignored: list[Tensor] | None = None,
     ) -> Any:  # fmt: skip
-        """Of each image the detections (m, 6); with true boxes and labels the loss of windows with and without them."""
+        """What is found; with true boxes and labels the loss of windows with and without them."""
         if boxes is not None and labels is not None:
             return self.losses(images, boxes, labels)
-        return [suppressed(own[:, :4], own[:, 4], own[:, 5], **self.suppression) for own in self.candidates(images)]
+        found = self.candidates(images)
+        return Detections([suppressed(own[:, :4], own[:, 4], own[:, 5], **self.suppression) for own in found])
 
     def sees(self) -> tuple[int, int]:
         return WINDOW, WINDOW

@@ -23,7 +23,7 @@ from dlrun.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, Posi
 from dlrun.models.parts.backbone import Backbone
 from dlrun.models.parts.body import ConvNormAct, Maps
 from dlrun.models.parts.boxes import anchors_of, iou, iou_of_sizes, suppressed
-from dlrun.models.parts.detector import Detector, Duty
+from dlrun.models.parts.detector import Detections, Detector, Duty
 from dlrun.models.parts.receptive import receptive_field
 
 LARGEST = 4.0  # of the logarithm of a side over that of its anchor, so that no side overflows
@@ -103,6 +103,7 @@ class YOLO(Detector):
         with torch.no_grad():
             # Nearly all cells are empty: a head that says so from the start has less to unlearn (Lin et al. 2017).
             for linear in self.head.outputs:
+                assert isinstance(linear, nn.Conv2d) and linear.bias is not None
                 linear.bias.view(-1, 5 + out_features)[:, 0] = EMPTY_AT_FIRST
         # (L, A, 2) width and height in cells of the grid; without anchors the cell itself.
         self.anchors: Tensor
@@ -117,11 +118,11 @@ class YOLO(Detector):
         self, images: Tensor, boxes: list[Tensor] | None = None, labels: list[Tensor] | None = None,
         ignored: list[Tensor] | None = None,
     ) -> Any:  # fmt: skip
-        """Of each image the detections (m, 6); with true boxes and labels the terms of the loss."""
+        """What is found; with true boxes and labels the terms of the loss."""
         raw = flat(self.raw(images))
         if boxes is not None and labels is not None:
             return self.losses(raw, boxes, labels, ignored)
-        return [suppressed(*each, **self.suppression) for each in self.scored(raw)]
+        return Detections([suppressed(*each, **self.suppression) for each in self.scored(raw)])
 
     def raw(self, images: Tensor) -> list[Tensor]:
         """The outputs (B, A, G, F, 5 + K) of every anchor of every cell of each grid, the finest grid first."""

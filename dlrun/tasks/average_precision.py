@@ -97,7 +97,7 @@ class AveragePrecision(Gathered):
         self.num_classes = num_classes
 
     def value(self, output: Any, target: Objects) -> dict[str, float]:
-        found = curves(output, target, self.num_classes)
+        found = curves(output.boxes, target, self.num_classes)
         recall = found.recall[0]
         return {
             "map50": found.mean(0),
@@ -112,12 +112,28 @@ class InstancePrecision(AveragePrecision):
     better: ClassVar[Mapping[str, str]] = {**AveragePrecision.better, "mask_map50": "max", "mask_map": "max"}
 
     def value(self, output: Any, target: Objects) -> dict[str, float]:
-        boxes, masks = output
+        boxes, masks = output.boxes, output.masks
         assert target.masks is not None, "a target of instances has masks"
         sizes = [own.shape[-2:] for own in target.masks]
         whole = [pasted(*each) for each in zip(masks, boxes, sizes, strict=True)]
         found = curves(boxes, target, self.num_classes, whole)
-        return super().value(boxes, target) | {"mask_map50": found.mean(0), "mask_map": found.mean()}
+        return super().value(output, target) | {"mask_map50": found.mean(0), "mask_map": found.mean()}
+
+
+class ProposalRecall(Gathered):
+    """`proposal_recall50`: the share of the true boxes that a proposed region overlaps by 0.5 or more, whatever comes
+    of it; of a part without any true box 0, of a model that proposes nothing no value."""
+
+    better: ClassVar[Mapping[str, str]] = {"proposal_recall50": "max"}
+
+    def value(self, output: Any, target: Objects) -> dict[str, float]:
+        if output.proposals is None:
+            return {}
+        from torchvision.ops import box_iou
+
+        pairs = [(true, own) for true, own in zip(target.boxes, output.proposals, strict=True) if len(true)]
+        hit = [(box_iou(true, own) >= 0.5).any(dim=1) if len(own) else torch.zeros(len(true)) for true, own in pairs]
+        return {"proposal_recall50": float(torch.cat(hit).float().mean()) if hit else 0.0}
 
 
 def pasted(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from dlrun.data.boxes.letterbox import to_image
 from dlrun.data.boxes.objects import Objects, ObjectsFiles, ObjectsPart
 from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
 from dlrun.tasks import places
-from dlrun.tasks.average_precision import AveragePrecision, curves
+from dlrun.tasks.average_precision import AveragePrecision, ProposalRecall, curves
 from dlrun.tasks.places import vector_text
 
 SHOWN = 15  # images
@@ -117,16 +117,12 @@ class Detection(Task):
         return {"loss": torch.stack(list(output.values())).sum(), **output} if isinstance(output, dict) else {}
 
     def metrics(self) -> list[Metric]:
-        return [AveragePrecision(len(self.class_names))]
-
-    def boxes(self, output: Any) -> list[Tensor]:
-        """The detections (m, 6) of each image in what the model gives."""
-        return output
+        return [AveragePrecision(len(self.class_names)), ProposalRecall()]
 
     def check(self, output: Any, batch: Batch) -> None:
         """**Raises:** `ValueError` if there is not one tensor (m, 6) for each image."""
-        output = self.boxes(output)
-        if len(output) != len(batch) or any(own.ndim != 2 or own.shape[1] != 6 for own in output):
+        boxes = cast(Any, output).boxes if isinstance(output, tuple) else output
+        if len(boxes) != len(batch) or any(own.ndim != 2 or own.shape[1] != 6 for own in boxes):
             raise ValueError("a detector answers with [x1, y1, x2, y2, score, class] (m, 6) for each image")
 
     def shown(self, output: Tensor) -> Tensor:
@@ -135,17 +131,13 @@ class Detection(Task):
 
     def answers(self, output: Any) -> dict[str, list[str]]:
         """How many objects, and which, each with its score and box in pixels of the input."""
-        found = [self.shown(own.cpu()) for own in self.boxes(output)]
+        found = [self.shown(own.cpu()) for own in output.boxes]
         return {"objects": [str(len(own)) for own in found], "boxes": [self._listed(own, True) for own in found]}
-
-    def masks(self, output: Any) -> Sequence[Tensor] | None:
-        """The masks (m, 28, 28) inside of the detections of each image in what the model gives, if there are."""
-        return None
 
     def sightings(self, output: Any, images: Sequence[ImageFile], least_score: float | None) -> list[Sighting]:
         """The objects in pixels of their images; what lies beside its image, where an input is padded, is left out."""
         least = self.shown_score if least_score is None else least_score
-        boxes, masks = self.boxes(output), self.masks(output)
+        boxes, masks = output.boxes, output.masks
         found: list[Sighting] = []
         for number, (own, image) in enumerate(zip(boxes, images, strict=True)):
             own = own.cpu()
@@ -165,16 +157,15 @@ class Detection(Task):
 
     def rows(self, output: Any, target: Objects) -> dict[str, list[Any]]:
         """The true boxes and the likely predicted ones, as texts."""
-        output = self.boxes(output)
         true = [
             torch.cat([boxes, boxes.new_ones(len(boxes), 1), labels[:, None].float()], dim=1)
             for boxes, labels in zip(target.boxes, target.labels, strict=True)
         ]
         return {
             "num_true": [len(own) for own in true],
-            "num_predicted": [len(self.shown(own)) for own in output],
+            "num_predicted": [len(self.shown(own)) for own in output.boxes],
             "true": [self._listed(own, False) for own in true],
-            "predicted": [self._listed(self.shown(own), True) for own in output],
+            "predicted": [self._listed(self.shown(own), True) for own in output.boxes],
         }
 
     def _listed(self, found: Tensor, with_score: bool) -> str:
@@ -189,7 +180,7 @@ class Detection(Task):
         """True and predicted boxes, worst first; precision over recall; overlaps; before and after suppression."""
         from dlrun.plots import boxes
 
-        output, target = self.boxes(findings.outputs), findings.target
+        output, target = findings.outputs.boxes, findings.target
         likely = [self.shown(own) for own in output]
         matched = [_matched(own, true, kind) for own, true, kind in zip(
             likely, target.boxes, target.labels, strict=True

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dlrun.config.schema import PositiveFloat
 from dlrun.config.spec import DataSpec
+from dlrun.data.boxes.single import PointsPart
 from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
 from dlrun.engine.metrics import Sums
 from dlrun.tasks import places
@@ -54,6 +55,8 @@ class KeyPoints(Task):
 
     def targets(self, model: nn.Module, train: Part) -> list[str]:
         """The vector of an image with points, and of one without."""
+        if not isinstance(train, PointsPart):
+            return []
         is_there = train.target[..., 2].amax(dim=1) > 0
         lines = ["target  [present, x1, y1, x2, y2 ...] in shares of the image; ? is not taught"]
         for number in is_there.nonzero()[:1, 0].tolist():

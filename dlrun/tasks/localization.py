@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dlrun.config.schema import NonNegativeFloat
 from dlrun.config.spec import DataSpec
-from dlrun.data.boxes.single import corners_of
+from dlrun.data.boxes.single import VectorPart, corners_of
 from dlrun.engine.contracts import Batch, Findings, ImageFile, Metric, Part, Sighting, Task
 from dlrun.engine.metrics import Sums
 from dlrun.tasks import places
@@ -49,6 +49,8 @@ class Localization(Task):
 
     def targets(self, model: nn.Module, train: Part) -> list[str]:
         """The vector of an image with an object, and of one without."""
+        if not isinstance(train, VectorPart):
+            return []
         is_there = train.target[:, 0] > 0
         names = ", ".join(["present", "x", "y", "height", "width", *self.class_names])
         lines = [f"target  [{names}], x to width in shares of the image; ? is not taught"]

@@ -1,5 +1,7 @@
 """Regions: pooled as the notes teach it, proposed, matched, and learned; with masks."""
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from torchvision import ops
 
 from dlrun.models.parts.regions import detections, grid_of_boxes, roi_pool, targets_of
-from dlrun.models.rcnn import RCNN, FasterRCNN, FastRCNN, Instances, MaskRCNN
+from dlrun.models.parts.selective_search import selective_search
+from dlrun.models.rcnn import RCNN, FasterRCNN, FastRCNN, MaskRCNN
 
 SMALL = {"in_channels": 3, "image_size": 64, "out_features": 2, "channels": (8, 8, 8), "hidden_size": 16}
 NETWORKS = [RCNN, FastRCNN, FasterRCNN, MaskRCNN]
@@ -75,15 +78,15 @@ def test_answers_are_detections_inside_of_the_image(kind):
     with torch.no_grad():
         found = model(torch.rand(2, 3, 64, 64))
         before = model.candidates(torch.rand(2, 3, 64, 64))
-    if kind is MaskRCNN:
-        assert isinstance(found, Instances)
+    assert [own.shape[1] for own in found.proposals] == [4, 4] and min(map(len, found.proposals)) > 0
+    assert (found.masks is None) == (kind is not MaskRCNN)
+    if found.masks is not None:
         assert [own.shape[1:] for own in found.masks] == [(28, 28)] * 2
         assert [len(own) for own in found.masks] == [len(own) for own in found.boxes]
-        found = found.boxes
-    for own in found:
+    for own in found.boxes:
         assert own.shape[1] == 6 and (own[:, :4] >= 0).all() and (own[:, :4] <= 64).all()
         assert (own[:, 4].diff() <= 0).all() and set(own[:, 5].tolist()) <= {0, 1}
-    assert all(len(each) >= len(own) for each, own in zip(before, found, strict=True))
+    assert all(len(each) >= len(own) for each, own in zip(before, found.boxes, strict=True))
 
 
 def test_sizes_of_the_training_boxes_stand_in_the_checkpoint():
@@ -93,7 +96,7 @@ def test_sizes_of_the_training_boxes_stand_in_the_checkpoint():
     other.load_state_dict(model.state_dict())
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(other.eval()(images)[0], model.eval()(images)[0])
+        assert torch.equal(other.eval()(images).boxes[0], model.eval()(images).boxes[0])
     assert "no training image has a box" in model.begin([torch.zeros(0, 4)], [])[0]
 
 
@@ -108,8 +111,35 @@ def test_one_image_is_learned_by_heart(kind):
         torch.stack(list(model(images, *TARGET, *more(kind)).values())).sum().backward()
         optimizer.step()
     with torch.no_grad():
-        found = model.eval()(images)
-    boxes = found.boxes if kind is MaskRCNN else found
+        boxes = model.eval()(images).boxes
     best = torch.stack([boxes[0][boxes[0][:, 5] == k][0] for k in (0, 1)])
     assert ops.box_iou(best[:, :4], TARGET[0][0]).diagonal().min() > 0.7
     assert best[:, 4].min() > 0.3
+
+
+def test_selective_search_proposes_what_looks_like_one_thing():
+    image = torch.zeros(3, 64, 64)
+    image[0, 8:30, 8:28], image[1, 36:60, 40:60] = 2, -2
+    found = selective_search(image)
+    assert found.shape[1] == 4 and (found >= 0).all() and (found <= 64).all()
+    assert found.tolist().count([0, 0, 64, 64]) == 1
+    assert ops.box_iou(TARGET[0][0], found).amax(dim=1).min() > 0.8
+    assert torch.equal(selective_search(image.clone()), found)
+    assert selective_search(torch.zeros(1, 9, 12)).tolist() == [[0, 0, 12, 9]]
+
+
+@pytest.mark.parametrize("kind", [RCNN, FastRCNN])
+def test_searched_proposals_are_learned_from(kind):
+    model = network(kind, proposer="selective_search").train()
+    assert model.begin(*TARGET) == ["regions by selective search, anew in each image"]
+    terms = model(torch.rand(2, 3, 64, 64), *TARGET)
+    torch.stack(list(terms.values())).sum().backward()
+    with torch.no_grad():
+        found = model.eval()(torch.rand(2, 3, 64, 64))
+    assert len(found.proposals) == 2 and all(len(own) >= 1 for own in found.proposals)
+
+
+def test_a_search_without_its_library_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ValueError, match=r"needs OpenCV.*pip install 'dlrun\[proposals\]'"):
+        network(RCNN, proposer="selective_search")

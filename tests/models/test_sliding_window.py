@@ -48,7 +48,7 @@ def test_windows_with_and_without_objects_are_told_apart():
         model(image, *target)["window"].backward()
         optimizer.step()
     with torch.no_grad():
-        best = model.eval()(image)[0][0]
+        best = model.eval()(image).boxes[0][0]
     torch.testing.assert_close(best[:4], target[0][0][0], atol=2.0, rtol=0)
     assert best[4] > 0.8
 

@@ -78,6 +78,18 @@ def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path
     dlrun("report", "whole", "killed")
 
 
+def test_the_recall_of_proposals_can_be_watched_where_there_are_some(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [*COMMON, "trainer.epochs=1", "trainer.watch=proposal_recall50", "model.channels=[4,8]", "folder=run"]
+    dlrun("model=fast_rcnn", "model.hidden_size=8", "model.proposer=selective_search", *words)
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert 0.5 < summary["metrics"]["val/proposal_recall50"] <= 1
+    capsys.readouterr()
+    assert main.main(["model=yolo", *words, "folder=other"]) == 2
+    error = capsys.readouterr().err
+    assert error == "dlrun: error: trainer.watch: model=yolo gives no proposal_recall50; watch map50\n"
+
+
 def test_images_without_objects_train_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, (words, _, _) in RUNS.items():

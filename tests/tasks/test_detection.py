@@ -6,6 +6,7 @@ import torch
 
 from dlrun.config.spec import DataSpec
 from dlrun.data.boxes.objects import Objects
+from dlrun.models.parts.detector import Detections
 from dlrun.tasks.average_precision import curves
 from dlrun.tasks.detection import Detection
 
@@ -125,29 +126,41 @@ def test_metrics_have_names_and_no_threshold_of_what_is_shown():
     output, target = detections([[1, 1, 9, 9, 0.02, 0]], []), objects([[1, 1, 9, 9, 0]], [])
     task = Detection(SPEC, shown_score=0.9)
     metric = task.metrics()[0]
-    assert metric.value(output, target) == pytest.approx({"map50": 1, "map": 1, "recall50": 1})
-    assert task.rows(output, target) == {
+    assert metric.value(Detections(output), target) == pytest.approx({"map50": 1, "map": 1, "recall50": 1})
+    assert task.rows(Detections(output), target) == {
         "num_true": [1, 0], "num_predicted": [0, 0], "true": ["cat 1 1 9 9", ""], "predicted": ["", ""],
     }  # fmt: skip
 
 
 def test_answers_name_the_likely_ones():
     said = detections([[1, 1, 9, 9, 0.9, 1], [2, 2, 5, 5, 0.2, 0]], [])
-    assert Detection(SPEC).answers(said) == {"objects": ["1", "0"], "boxes": ["dog 90% 1 1 9 9", ""]}
+    assert Detection(SPEC).answers(Detections(said)) == {"objects": ["1", "0"], "boxes": ["dog 90% 1 1 9 9", ""]}
 
 
 def test_the_loss_is_the_sum_of_the_terms_of_the_model():
     task = Detection(SPEC)
     terms = {"one": torch.tensor(1.0), "two": torch.tensor(2.5)}
     assert task.losses(terms, None) == {"loss": torch.tensor(3.5), **terms}
-    assert task.losses(detections([]), None) == {}
+    assert task.losses(Detections(detections([])), None) == {}
 
 
 def test_an_answer_of_another_shape_is_refused():
     from dlrun.engine.contracts import Batch
 
     one = Batch((torch.zeros(1, 3, 8, 8),), objects([]), torch.arange(1))
-    Detection(SPEC).check(detections([]), one)
+    Detection(SPEC).check(Detections(detections([])), one)
     for wrong in ([torch.zeros(0, 5)], [], [torch.zeros(1, 6)] * 2):
         with pytest.raises(ValueError, match="for each image"):
-            Detection(SPEC).check(wrong, one)
+            Detection(SPEC).check(Detections(wrong), one)
+    with pytest.raises(ValueError, match="for each image"):
+        Detection(SPEC).check([torch.zeros(1, 5)], one)
+
+
+def test_the_recall_of_proposals_counts_true_boxes_that_a_region_overlaps_by_half():
+    target = objects([[0, 0, 10, 10, 0], [20, 20, 40, 40, 1]], [], [[0, 0, 8, 8, 0]])
+    regions = [torch.tensor([[0.0, 0, 10, 6], [30, 20, 40, 40]]), torch.zeros(0, 4), torch.zeros(0, 4)]
+    output = Detections(detections([], [], []), proposals=regions)
+    _, metric = Detection(SPEC).metrics()
+    assert metric.value(output, target) == {"proposal_recall50": pytest.approx(2 / 3)}
+    assert metric.value(output, objects([], [], [])) == {"proposal_recall50": 0}
+    assert metric.value(Detections(detections([], [], [])), target) == {}

@@ -16,7 +16,7 @@ class ConvNormAct(nn.Sequential):
         )
 
 
-class Body(nn.Module):
+class Stages(nn.Module):
     """For each of `channels` two convolutions, the first of which halves the sides of the map."""
 
     def __init__(self, in_channels: int, channels: Sequence[int]):
@@ -28,11 +28,7 @@ class Body(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.out_channels, self.stride = before, 2 ** len(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.maps(x)[-1]
-
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The map that each of the stages leaves."""
         found = []
         for stage in self.stages:
             x = stage(x)  # (B, C, H, W) -> (B, next C, ceil(H / 2), ceil(W / 2))
@@ -40,8 +36,15 @@ class Body(nn.Module):
         return found
 
 
-class Maps(Body):
-    """As `Body`, and gives the maps of all stages, the largest first."""
+class Body(Stages):
+    """The last map of its stages."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x)[-1]
+
+
+class Maps(Stages):
+    """The maps of all stages, the largest first."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.maps(x)

@@ -6,6 +6,21 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 
+class Detections(NamedTuple):
+    """What was found in each image of a batch.
+
+    **Fields:**
+
+    - `boxes`: (m, 6) [x1, y1, x2, y2, score, class] in pixels, best first.
+    - `masks`: (m, 28, 28) in 0..1 inside the box of each; None: the model draws none.
+    - `proposals`: the regions (r, 4) that were looked at; None: the model looks everywhere.
+    """
+
+    boxes: list[Tensor]
+    masks: list[Tensor] | None = None
+    proposals: list[Tensor] | None = None
+
+
 class Duty(NamedTuple):
     """What one cell of a grid is taught.
 
@@ -29,7 +44,7 @@ class Duty(NamedTuple):
 
 
 class Detector(nn.Module):
-    """Images (B, C, H, W) -> of each image detections (m, 6) [x1, y1, x2, y2, score, class], best first.
+    """Images (B, C, H, W) -> `Detections`.
 
     In training it is given the boxes (n, 4) and labels (n,) of each image too, and answers with the terms of its loss.
     A label of -1 marks a box that is no longer there. All boxes are in pixels.
