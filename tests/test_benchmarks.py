@@ -19,7 +19,7 @@ def benchmark(monkeypatch):
     return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
-@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "small"])
+@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "places", "small"])
 def test_a_benchmark_finds_what_it_measures(benchmark, name):
     assert benchmark(name).__doc__
 
@@ -37,3 +37,14 @@ def test_an_epoch_of_the_engine_is_one(benchmark):
 
 def test_a_thousand_epochs_on_three_points_are_trained_by_the_engine(benchmark):
     benchmark("small").line()["ours"]()
+
+
+def test_the_steps_of_places_are_the_engines(benchmark, monkeypatch, capsys):
+    places = benchmark("places")
+    monkeypatch.setattr(places, "NUM_STEPS", 1)
+    monkeypatch.setattr(places, "BATCH_SIZE", 4)
+    for name, learn in (("yolo", "boxes"), ("unet", "mask")):
+        steps = places.Steps(name, learn)
+        assert steps.ours() > 0 and steps.bare() > 0
+    places.sliding(1)
+    assert "faster in one pass" in capsys.readouterr().out

@@ -21,7 +21,7 @@ class Mosaic(Change):
     Each is mirrored and scaled by itself, and so placed that its tile is full.
     """
 
-    num_others: ClassVar[int] = TILES - 1
+    num_others: ClassVar[int] = 3
 
     def __init__(
         self, *, mirror: Fraction = 0.5, scale: Annotated[float, Range(low=0, high=4)] = 0.5,

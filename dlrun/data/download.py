@@ -40,11 +40,14 @@ def matches(path: Path, checksum: str | None) -> bool:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest() == expected
 
 
-def fetch(dataset: str, folder: Path, files: Mapping[str, str | None], mirrors: Sequence[str]) -> None:
+def fetch(
+    dataset: str, folder: Path, files: Mapping[str, str | None], mirrors: Sequence[str], instead: str = "digits"
+) -> None:  # fmt: skip
     """Brings `files` (name: checksum as in `matches`) into `folder`; what is there and whole stays.
 
     Each file is asked of `mirrors` (addresses of folders) in turn until one gives the right bytes.
-    Processes that fetch the same file at once do not disturb each other.
+    Processes that fetch the same file at once do not disturb each other. `instead` names data of the same kind that
+    need no download.
 
     **Raises:** `UserError` if no mirror could help, `DLRUN_OFFLINE` is set, or `folder` cannot be written: what was
     tried, which files go where by hand, and the data that need no download.
@@ -52,7 +55,7 @@ def fetch(dataset: str, folder: Path, files: Mapping[str, str | None], mirrors: 
     missing = {name: checksum for name, checksum in files.items() if not matches(folder / name, checksum)}
     by_hand = (
         f"put {', '.join(files)} into {folder} (data.root or DLRUN_DATA choose another folder), "
-        "or use data=digits, which needs no download"
+        f"or use data={instead}, which needs no download"
     )
     if missing and os.environ.get("DLRUN_OFFLINE", "0") not in ("", "0"):
         raise UserError(f"data={dataset}: {', '.join(missing)} not found, and DLRUN_OFFLINE is set; {by_hand}")
@@ -73,24 +76,39 @@ def gunzip(archive: Path, path: Path) -> None:
 
 
 def untar(archive: Path, folder: Path) -> None:
-    """Unpacks `archive` (.tar.gz) into `folder`, file by file, each whole or not at all.
+    """Unpacks `archive` (.tar, .tar.gz) into `folder`, file by file, each whole or not at all.
 
     Only plain files and folders that stay inside are taken: a link, a device or a path that leads out ends it.
 
     **Raises:** `UserError` for such a member, for more than `MAX_BYTES` or `MAX_MEMBERS`, for damage, for a full disk.
     """
     with _archive_errors(archive), tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as scratch:
-        with _CappedGzip(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as members:
+        with _opened(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as members:
             for count, member in enumerate(members, start=1):
                 if count > MAX_MEMBERS:
                     raise ValueError(f"more than {MAX_MEMBERS} members")
                 _extract(members, member, Path(scratch))
-        for path in sorted(Path(scratch).rglob("*")):
-            target = folder / path.relative_to(scratch)
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-            else:
-                os.replace(path, target)
+        _move_into(Path(scratch), folder)
+
+
+def unzip_all(archive: Path, folder: Path) -> None:
+    """Unpacks all of `archive` (.zip) into `folder`, as `untar` does."""
+    with _archive_errors(archive), tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as scratch:
+        with zipfile.ZipFile(archive) as packed:
+            members = packed.infolist()
+            if len(members) > MAX_MEMBERS:
+                raise ValueError(f"more than {MAX_MEMBERS} members")
+            if sum(member.file_size for member in members) > MAX_BYTES:
+                raise ValueError(f"unpacks to more than {MAX_BYTES} bytes")
+            for member in members:
+                path = Path(scratch) / _inside(member.filename)
+                if member.is_dir():
+                    path.mkdir(parents=True, exist_ok=True)
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(member) as source, open(path, "xb") as file:
+                    shutil.copyfileobj(source, file, CHUNK_BYTES)
+        _move_into(Path(scratch), folder)
 
 
 def unzip(archive: Path, folder: Path, names: Sequence[str]) -> None:
@@ -109,12 +127,34 @@ def unzip(archive: Path, folder: Path, names: Sequence[str]) -> None:
                 shutil.copyfileobj(source, file, CHUNK_BYTES)
 
 
+def _opened(archive: Path) -> IO[bytes]:
+    """The bytes of a tar archive, which may be compressed."""
+    with open(archive, "rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return _CappedGzip(archive) if is_gzip else open(archive, "rb")  # type: ignore[return-value]
+
+
+def _move_into(scratch: Path, folder: Path) -> None:
+    for path in sorted(scratch.rglob("*")):
+        target = folder / path.relative_to(scratch)
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            os.replace(path, target)
+
+
+def _inside(text: str) -> PurePosixPath:
+    """The path of a member. **Raises:** `ValueError` if it leads out of the folder."""
+    name = PurePosixPath(text)
+    if name.is_absolute() or ".." in name.parts or "\\" in text or ":" in text:
+        raise ValueError(f"member {text!r} leads out of the folder")
+    return name
+
+
 def _extract(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     # By hand, not by extractall(filter="data"): Python 3.11.0 to 3.11.3 have no filter, and the filters of
     # later versions have had holes. No link is ever made, so no path can lead out through one.
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name:
-        raise ValueError(f"member {member.name!r} leads out of the folder")
+    name = _inside(member.name)
     if member.isdir():
         (folder / name).mkdir(parents=True, exist_ok=True)
         return

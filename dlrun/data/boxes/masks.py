@@ -1,10 +1,10 @@
 """The user's own images with a mask each: the class of every pixel."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -47,20 +47,10 @@ LEAST_SHARE = 0.05  # of the pixels that all values but the two commonest should
 SPAN = 128  # grey levels between the smallest and the largest value, of masks that may have been smoothed
 
 
-class MaskFolder(DataSet):
-    """Your own images and masks: `root` holds a folder of images and one of masks, or part folders of such.
+class MaskedImages(DataSet):
+    """Pairs of an image and its mask, files both; the keys are those of `MaskFolder`.
 
-    Both folders are found by their usual names. `train`, `val` and `test` folders may lie above them (`train/images`)
-    or in both of them (`images/train`); a part without a folder is split off from the rest by `split_seed`. The mask
-    of an image has its stem, `cat.png` for `cat.jpg`, or that and an ending such as `_mask`.
-
-    A mask is a file without losses. Of a palette its indices are the values, of grey and black-and-white ones the grey
-    levels; of RGB each colour is a value. The values of all masks, in rising order, are the classes; 0 and black are
-    called background. 255 is not a class but not counted where at least two others are values and they either come
-    from a palette or are 0, 1, 2 ... without a gap: {0, 255} are two classes. `values` and `ignore` say otherwise.
-
-    Images are turned upright by their EXIF data. With `image_size` they are resized, bilinearly, and their masks by the
-    nearest pixel, which makes no new values. Everything is held in memory.
+    `pairs` are those of each part, `train` among them; `split` is what `completed` takes.
     """
 
     kind: str = "image"
@@ -68,29 +58,10 @@ class MaskFolder(DataSet):
     source: str = "yours"
 
     def __init__(
-        self, *, root: str | None = None, images: str | None = None, masks: str | None = None,
-        classes: tuple[str, ...] | None = None, values: tuple[NonNegativeInt | str, ...] | None = None,
-        ignore: NonNegativeInt | str | None = None,
-        image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None, in_channels: Literal[1, 3] = 3,
-        val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1, split_seed: Seed = 42,
+        self, pairs: dict[str, list[tuple[Path, Path]]], classes: tuple[str, ...] | None,
+        values: tuple[int | str, ...] | None, ignore: int | str | None, image_size: int | tuple[int, int] | None,
+        in_channels: Literal[1, 3], split: Mapping[str, Any],
     ):  # fmt: skip
-        """**Arguments:**
-
-        - `root`: the folder; it is needed.
-        - `images`, `masks`: the names of both folders; None: the usual ones.
-        - `classes`: a name for each class, in the order of the values.
-        - `values`: the value of each class: numbers, or colours as `"#RRGGBB"`; None: all that the masks have.
-        - `ignore`: a value whose pixels are not counted; None: as said above, and nothing where `values` are given.
-        - `image_size`: H and W in pixels; one number if they are equal; None: as they are, if all are of one size.
-        - `in_channels`: 3 for RGB, 1 for grey.
-        - `val_fraction`, `test_fraction`: the shares of all images that become the val and the test part, where these
-          have no folder of their own.
-        - `split_seed`: chooses the images of each part.
-
-        **Raises:** `UserError` for a folder that is laid out otherwise, and for an image without a mask or the reverse.
-        """
-        if root is None:
-            raise UserError(f"data.root: no folder given; write data.root=FOLDER, with {LAYOUT}")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.in_channels, self.classes = in_channels, classes
         self.has_colours = any(isinstance(value, str) for value in (*(values or ()), ignore))
@@ -98,9 +69,7 @@ class MaskFolder(DataSet):
         self.ignore = None if ignore is None else _value("ignore", ignore)
         if self.values is not None and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
             raise UserError(f"data.values: needs two or more different values, found {_listed(map(str, values or ()))}")
-        self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
-        folders = _folders(Path(root).expanduser(), images, masks)
-        self.pairs = {name: _paired(*both) for name, both in folders.items()}
+        self.pairs, self.split = pairs, split
 
     @property
     def spec(self) -> DataSpec:
@@ -124,7 +93,7 @@ class MaskFolder(DataSet):
             images = torch.stack([_decoded(image, read.size, self.in_channels) for image, _ in shown])
             masks = torch.stack([_classes(file, read.values, read.ignored) for file in read.files[name]])
             listed[name] = MaskPart((images,), masks)
-        return completed(listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
+        return completed(listed, **self.split)
 
     @functools.cached_property
     def _read(self) -> "_Read":
@@ -191,6 +160,53 @@ class MaskFolder(DataSet):
                 f"{_listed(map(said, values))}; found {_listed(self.classes)}"
             )
         return self.classes
+
+
+class MaskFolder(MaskedImages):
+    """Your own images and masks: `root` holds a folder of images and one of masks, or part folders of such.
+
+    Both folders are found by their usual names. `train`, `val` and `test` folders may lie above them (`train/images`)
+    or in both of them (`images/train`); a part without a folder is split off from the rest by `split_seed`. The mask
+    of an image has its stem, `cat.png` for `cat.jpg`, or that and an ending such as `_mask`.
+
+    A mask is a file without losses. Of a palette its indices are the values, of grey and black-and-white ones the grey
+    levels; of RGB each colour is a value. The values of all masks, in rising order, are the classes; 0 and black are
+    called background. 255 is not a class but not counted where at least two others are values and they either come
+    from a palette or are 0, 1, 2 ... without a gap: {0, 255} are two classes. `values` and `ignore` say otherwise.
+
+    Images are turned upright by their EXIF data. With `image_size` they are resized, bilinearly, and their masks by the
+    nearest pixel, which makes no new values. Everything is held in memory.
+    """
+
+    def __init__(
+        self, *, root: str | None = None, images: str | None = None, masks: str | None = None,
+        classes: tuple[str, ...] | None = None, values: tuple[NonNegativeInt | str, ...] | None = None,
+        ignore: NonNegativeInt | str | None = None,
+        image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None, in_channels: Literal[1, 3] = 3,
+        val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1, split_seed: Seed = 42,
+    ):  # fmt: skip
+        """**Arguments:**
+
+        - `root`: the folder; it is needed.
+        - `images`, `masks`: the names of both folders; None: the usual ones.
+        - `classes`: a name for each class, in the order of the values.
+        - `values`: the value of each class: numbers, or colours as `"#RRGGBB"`; None: all that the masks have.
+        - `ignore`: a value whose pixels are not counted; None: as said above, and nothing where `values` are given.
+        - `image_size`: H and W in pixels; one number if they are equal; None: as they are, if all are of one size.
+        - `in_channels`: 3 for RGB, 1 for grey.
+        - `val_fraction`, `test_fraction`: the shares of all images that become the val and the test part, where these
+          have no folder of their own.
+        - `split_seed`: chooses the images of each part.
+
+        **Raises:** `UserError` for a folder that is laid out otherwise, and for an image without a mask or the reverse.
+        """
+        if root is None:
+            raise UserError(f"data.root: no folder given; write data.root=FOLDER, with {LAYOUT}")
+        folders = _folders(Path(root).expanduser(), images, masks)
+        super().__init__(
+            {name: _paired(*both) for name, both in folders.items()}, classes, values, ignore, image_size, in_channels,
+            {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed},
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
