@@ -493,6 +493,10 @@ class Task:
         """
         raise ValueError(f"this task writes no {format}")
 
+    def drawn(self, images: Tensor, target: Any) -> Tensor:
+        """Images (B, C, H, W) uint8 with the places that their targets speak of drawn on them."""
+        return images
+
     def rows(self, output: Any, target: Any) -> dict[str, list[Any]]:
         """The columns of predictions.csv, one row an example of the whole part."""
         return {}

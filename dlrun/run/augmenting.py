@@ -8,7 +8,7 @@ from torch import Tensor
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config.check import Config
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, DataSet, LoaderOptions
+from dlrun.engine.contracts import Batch, DataSet, LoaderOptions, Task
 from dlrun.engine.loading import PartLoader
 from dlrun.plots.figure import png_bytes, shorten
 from dlrun.store import files
@@ -17,8 +17,11 @@ SHOWN, EPOCHS = 8, 3  # examples, and how often each is changed
 DRAWN_FROM = 64  # examples, among which are the partners of mixtures
 
 
-def picture(config: Config, dataset: DataSet, augment: Augmentation) -> pathlib.Path:
-    """A PNG in the folder `outputs` of some training examples before and after, as three epochs change them."""
+def picture(config: Config, dataset: DataSet, augment: Augmentation, task: Task) -> pathlib.Path:
+    """A PNG in the folder `outputs` of some training examples before and after, as three epochs change them.
+
+    `task` draws what it knows of places in them.
+    """
     from dlrun.plots import images
 
     files.check_writable(config.outputs)
@@ -29,7 +32,7 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation) -> pathlib.
     batches = [next(iter(loader.batches(epoch))) for epoch in (None, *range(EPOCHS))]
     name, data = config.augment["name"], config.data["name"]
     figure = images.before_and_after(
-        [(batch.inputs[0].float() / 255).numpy() for batch in batches],
+        [(_drawn(task, batch).float() / 255).numpy() for batch in batches],
         ["as they are", *(f"epoch {epoch + 1}" for epoch in range(EPOCHS))],
         [_captions(batch, dataset.spec) for batch in batches],
         f"{data}, changed by augment={name}",
@@ -38,6 +41,10 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation) -> pathlib.
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png_bytes(figure))
     return path
+
+
+def _drawn(task: Task, batch: Batch) -> Tensor:
+    return task.drawn(batch.inputs[0].round().clamp(0, 255).to(torch.uint8), batch.target)
 
 
 def _captions(batch: Batch, spec: DataSpec) -> list[str]:

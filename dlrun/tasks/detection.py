@@ -155,6 +155,10 @@ class Detection(Task):
     ) -> dict[str, str]:
         return places.files(format, seen, images, stems, self.class_names)
 
+    def drawn(self, images: Tensor, target: Objects) -> Tensor:
+        left = [own[kinds >= 0] for own, kinds in zip(target.boxes, target.labels, strict=True)]
+        return places.with_boxes(images, left)
+
     def rows(self, output: Any, target: Objects) -> dict[str, list[Any]]:
         """The true boxes and the likely predicted ones, as texts."""
         true = [

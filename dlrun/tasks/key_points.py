@@ -139,6 +139,15 @@ class KeyPoints(Task):
         cells = {name: f"{x:.1f} {y:.1f}" if p > least else "" for name, (x, y, p) in rows}
         return {"present": f"{points[0, 2]:.1%}", **cells}
 
+    def drawn(self, images: Tensor, target: Tensor) -> Tensor:
+        from torchvision.utils import draw_keypoints
+
+        colour, lines = places.coloured(images), list(self.spec.skeleton or ()) or None
+        return torch.stack([
+            draw_keypoints(image, points[None, :, :2], lines, "red", 1, visibility=points[None, :, 2] > 0)
+            for image, points in zip(colour, target, strict=True)
+        ])  # fmt: skip
+
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """Whether something is there and was found, and the mean distance of its points, in pixels."""
         is_there = target[..., 2]

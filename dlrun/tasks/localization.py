@@ -119,6 +119,12 @@ class Localization(Task):
             "x1 y1 x2 y2": " ".join(f"{side:.1f}" for side in corners.tolist()) if is_shown else "",
         }
 
+    def drawn(self, images: Tensor, target: Tensor) -> Tensor:
+        corners = corners_of(target, (images.shape[-2], images.shape[-1]))
+        return places.with_boxes(
+            images, [box[None][: int(there)] for box, there in zip(corners, target[:, 0], strict=True)]
+        )
+
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """Whether an object is there and was found, its class and the overlap of its box."""
         said, overlap = self.predict(output), self.overlap(output, target)

@@ -69,6 +69,19 @@ def vector_text(values: Sequence[float | None]) -> str:
     return f"[{', '.join(texts)}{', ...' if len(values) > most else ''}]"
 
 
+def coloured(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) as (B, 3, H, W): of other channels than three the mean."""
+    return images if images.shape[1] == 3 else images.float().mean(dim=1, keepdim=True).byte().repeat(1, 3, 1, 1)
+
+
+def with_boxes(images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+    """Images (B, C, H, W) uint8 with the boxes (n, 4) of each drawn on it."""
+    from torchvision.utils import draw_bounding_boxes
+
+    pairs = zip(coloured(images), boxes, strict=True)
+    return torch.stack([draw_bounding_boxes(image, own, colors="red") if len(own) else image for image, own in pairs])
+
+
 def in_image(boxes: Tensor, image: ImageFile) -> tuple[Tensor, Tensor]:
     """Boxes (n, 4) of an input in pixels of its image, cut off at its border; and which of them have an area (n,)."""
     width, height = image.size

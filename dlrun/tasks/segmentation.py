@@ -137,6 +137,13 @@ class SemanticSegmentation(Task):
             images, classes, rows, strict=True
         )]  # fmt: skip
 
+    def drawn(self, images: Tensor, target: Tensor) -> Tensor:
+        from torchvision.utils import draw_segmentation_masks
+
+        classes = torch.arange(1, len(self.class_names))[:, None, None]
+        pairs = zip(places.coloured(images), target, strict=True)
+        return torch.stack([draw_segmentation_masks(image, mask == classes, alpha=0.5) for image, mask in pairs])
+
     def rows(self, output: Segmented, target: Tensor) -> dict[str, list[Any]]:
         """Pixel accuracy and mean IoU of each image by itself."""
         scores = self._scores(output, target)

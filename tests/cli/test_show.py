@@ -12,6 +12,10 @@ from torch import nn
 
 from dlrun.cli import main
 from dlrun.cli.verbs import show
+from dlrun.config import check, compose
+from dlrun.run import assemble
+
+SHAPES = ["data=shapes", "data.num_train=12", "data.num_val=4", "data.num_test=4"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +84,22 @@ def test_an_augmentation_is_shown_before_and_after(capsys, tmp_path):
     assert lines[place + 1].split() == ["before", "and", "after:", "shown/augment-mixup-synthetic.png"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [picture]
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["model=yolo"], ["model=localizer"], ["model=keypoint_net", "data.kinds=[square]"], ["model=unet"]],
+    ids=lambda words: words[0],
+)
+def test_what_is_known_of_places_is_drawn(words):
+    checked = check.parse(compose.tree([*words, *SHAPES, "augment=geometric"], []))
+    dataset = assemble.data(checked)
+    task = assemble.task(checked, assemble.view(checked, dataset.spec)[0])
+    batch = dataset.load()["train"].take(torch.arange(12))
+    for images in (batch.inputs[0], batch.inputs[0][:, :1]):
+        drawn = task.drawn(images, batch.target)
+        assert drawn.shape == (12, 3, 64, 64) and drawn.dtype == torch.uint8
+        assert (drawn != images).flatten(1).any(dim=1).sum() >= 8
 
 
 class Odd(nn.Module):
@@ -192,9 +212,6 @@ def test_the_saving_is_one_in_kernel_and_channels(capsys):
 def told(capsys, *words):
     assert main.main(["show", *words]) == 0
     return capsys.readouterr().out
-
-
-SHAPES = ["data=shapes", "data.num_train=12", "data.num_val=4", "data.num_test=4"]
 
 
 def test_a_detector_shows_its_anchors_its_field_and_what_one_image_teaches(capsys):

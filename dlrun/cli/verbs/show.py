@@ -75,7 +75,7 @@ def _show_model(checked: check.Config, words: list[str]) -> None:
     _print_data(checked, dataset.spec, seen, about)
     if augment is not None:
         print(f"augment {checked.augment['name']}: {_keys(checked.augment, lambda key, value: True)}")
-        print(f"        before and after: {augmenting.picture(checked, dataset, augment)}")
+        print(f"        before and after: {augmenting.picture(checked, dataset, augment, task)}")
     print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
     filled = assemble.filled(checked.model, "model", seen, checked.data["name"])
     found = {key: value for key, value in filled.items() if key in FILLED and checked.model[key] is None}
