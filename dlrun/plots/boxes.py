@@ -114,17 +114,19 @@ def grid(
                 continue
             color = COLORS[(number + 3) % len(COLORS)]
             x1, y1, x2, y2 = cell.tolist()
+            outline(ax, cell[None], "white", width=2.4)
             ax.fill(
-                [x1 - 0.5, x2 - 0.5, x2 - 0.5, x1 - 0.5], [y1 - 0.5, y1 - 0.5, y2 - 0.5, y2 - 0.5], color, alpha=0.5
+                [x1 - 0.5, x2 - 0.5, x2 - 0.5, x1 - 0.5], [y1 - 0.5, y1 - 0.5, y2 - 0.5, y2 - 0.5], color, alpha=0.6
             )
             outline(ax, np.delete(anchors, chosen, axis=0) if len(anchors) else anchors, color, dashed=True, width=0.8)
             outline(ax, anchors[chosen : chosen + 1], color, width=1.8)
         centres = (true[:, :2] + true[:, 2:]) / 2 - 0.5
         ax.plot(centres[:, 0], centres[:, 1], "o", color=TRUE, markersize=4)
+        ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         ax.set_title(f"{rows} x {columns} cells", fontsize=10)
     has_anchors = any(len(duty[2]) for duty in duties)
-    more = ", and its anchor (whole) of several (dashed)" if has_anchors else ""
-    figure.suptitle(f"True boxes (green): the cell of the centre is responsible{more}")
+    more = "\nby its anchor that fits best (whole; the others are dashed)" if has_anchors else ""
+    figure.suptitle(f"The cell of an object's centre is responsible for it{more}", fontsize=11)
     return figure
 
 
