@@ -12,6 +12,7 @@ import itertools
 import json
 import pathlib
 import shlex
+import sys
 from typing import Any, ClassVar
 
 import hydra
@@ -26,7 +27,7 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config import places, registry, schema, yaml_file
@@ -128,6 +129,7 @@ class Composer:
                     raise UserError(f"{path}: dlrun has a {path.parent.name}={path.stem} of its own; rename this file")
         self.groups = groups(config_dirs)
         self.config_dirs = config_dirs
+        self.said: set[str] = set()
         # The package's own files do not change; a user's may, and what a plug-in registers is one.
         has_own = config_dirs or any(entries.plugin_names() for entries in registry.registries().values())
         self.merged = {} if has_own else Composer.shipped
@@ -145,6 +147,7 @@ class Composer:
                     values.append(override)
         try:
             config = self._merge(choices)
+            self._drop_keys_of_others(config, choices)
             for override in values:
                 key = override.key_or_group
                 OmegaConf.update(config, key, override.value(), force_add=True)
@@ -167,6 +170,33 @@ class Composer:
             with initialize_config_dir(str(places.conf_folder()), job_name="dlrun", **VERSION_BASE):
                 self.merged[known] = compose("config", [*words, *HYDRAS_OWN])
         return copy.deepcopy(self.merged[known])
+
+    def _drop_keys_of_others(self, config: DictConfig, choices: dict[str, Override]) -> None:
+        """Takes out of `config` what an experiment sets of an option that another was chosen for, and says it once."""
+        chosen = {group: str(choice.value()) for group, choice in choices.items()}
+        experiment = chosen.get("experiment", "None")
+        for group, option in chosen.items():
+            if group not in registry.TABLES or option not in registry.of(group):
+                continue
+            known = {"name", *registry.of(group).describe(option).parameters}
+            foreign = [str(key) for key in self._body(experiment).get(group) or {} if key not in known]
+            with open_dict(config):
+                for key in foreign:
+                    config[group].pop(key, None)
+            keys = schema.few(f"{group}.{key}" for key in foreign)
+            note = f"experiment={experiment} sets {keys}, which {group}={option} does not have: left out"
+            if foreign and note not in self.said:
+                self.said.add(note)
+                print(f"dlrun: note: {note}", file=sys.stderr)
+
+    def _body(self, experiment: str) -> dict[str, Any]:
+        """What the file of an experiment says."""
+        folders = [places.conf_folder(), *map(pathlib.Path, self.config_dirs)]
+        for path in (folder / "experiment" / f"{experiment}.yaml" for folder in folders):
+            if path.is_file():
+                read = yaml.safe_load(path.read_text(encoding="utf-8"))
+                return read if isinstance(read, dict) else {}
+        return {}
 
     def _is_choice(self, override: Override) -> bool:
         """Whether `override` chooses a file of a group. **Raises:** `UserError` if it can mean nothing here."""

@@ -183,6 +183,22 @@ def test_files_of_a_reasonable_size_may_use_aliases(tmp_path):
 # ---- a plug-in without a file
 
 
+def test_another_option_than_the_recipe_s_leaves_out_what_it_does_not_have(capsys):
+    config = compose.tree(["experiment=yolo", "augment=mosaic"], [])
+    assert config["augment"] == {"name": "mosaic", "mirror": 0.5, "scale": 0.5, "probability": 1.0}
+    assert capsys.readouterr().err == (
+        "dlrun: note: experiment=yolo sets augment.padding, augment.rotation, augment.shear, augment.warp, "
+        "augment.border, which augment=mosaic does not have: left out\n"
+    )
+    assert compose.tree(["experiment=yolo", "augment=none"], [])["augment"] == {"name": "none"}
+    capsys.readouterr()
+    assert compose.tree(["experiment=yolo", "optimizer=sgd"], [])["optimizer"]["lr"] == 0.003
+    assert compose.tree(["experiment=yolo", "augment=geometric"], [])["augment"]["padding"] == 4
+    assert capsys.readouterr().err == ""
+    # A key that is given on the command line is a mistake as before.
+    assert "padding" in compose.tree(["experiment=yolo", "augment=mosaic", "augment.padding=3"], [])["augment"]
+
+
 def test_a_plug_in_is_an_option_with_the_keys_of_its_signature(tmp_path):
     with plugged_in(tmp_path / "plug_in.py"):
         tree = compose.tree(["model=mine", "model.width=64", "data=table"], [])
