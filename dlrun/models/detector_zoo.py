@@ -3,6 +3,8 @@
 The papers: https://docs.pytorch.org/vision/stable/models.html#object-detection. torchvision is imported when a model is
 made, so that nothing else of dlrun pays for it.
 
+Regions of which nothing is known, such as crowds, are taught as background: these networks know of none.
+
 Departures: images are normalised by their own data and, but for SSD, keep their size; the first convolution takes any
 number of channels; all weights are random, unless `init.from` names some.
 

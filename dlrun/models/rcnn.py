@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import roi_align, roi_pool
 
 from dlrun.config.schema import Fraction, PositiveInt
@@ -31,7 +31,7 @@ from dlrun.models.parts.body import Body
 from dlrun.models.parts.boxes import anchors_of, iou_of_sizes
 from dlrun.models.parts.detector import Detections, Detector
 from dlrun.models.parts.receptive import receptive_field
-from dlrun.models.parts.regions import Anchors, Pool, detections, grid_of_boxes, roi_heads, targets_of
+from dlrun.models.parts.regions import Anchors, Pool, Proposer, detections, grid_of_boxes, known, roi_heads, targets_of
 from dlrun.models.parts.selective_search import is_there, selective_search
 
 CROP = 32  # pixels a side of a region that R-CNN cuts out
@@ -100,10 +100,12 @@ class RCNN(Detector):
         ignored: list[Tensor] | None = None, masks: list[Tensor] | None = None,
     ) -> Any:  # fmt: skip
         """What is found; with true boxes and labels the terms of the loss."""
-        targets = None if boxes is None or labels is None else targets_of(boxes, labels, masks)
+        targets = None if boxes is None or labels is None else targets_of(boxes, labels, masks, ignored)
         sizes = [(images.shape[-2], images.shape[-1])] * len(images)
         features = {"map": self.map(images)}
         regions, terms = self.proposed(images, features, targets)
+        if targets is not None:
+            regions = known(regions, targets)
         found, more = self.heads(features, regions, sizes, targets)
         if targets is not None:
             return {TERMS[name]: value for name, value in {**terms, **more}.items()}
@@ -182,7 +184,7 @@ class FasterRCNN(FastRCNN):
             hidden_size=hidden_size, num_anchors=num_anchors, sampled=sampled, iou_threshold=iou_threshold,
             score_threshold=score_threshold, max_detections=max_detections,
         )  # fmt: skip
-        self.rpn = RegionProposalNetwork(
+        self.rpn = Proposer(
             self.proposer, RPNHead(self.body.out_channels, num_anchors), fg_iou_thresh=0.7, bg_iou_thresh=0.3,
             batch_size_per_image=128, positive_fraction=0.5, nms_thresh=0.7,
             pre_nms_top_n={"training": 8 * proposals, "testing": 4 * proposals},

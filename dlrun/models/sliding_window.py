@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from dlrun.config.schema import Fraction, PositiveInt
-from dlrun.models.parts.boxes import iou, suppressed
+from dlrun.models.parts.boxes import iou, share_inside, suppressed
 from dlrun.models.parts.detector import Detections, Detector
 
 WINDOW, STRIDE = 14, 2  # pixels of a window that the network is made for, and from one to the next
 JITTER = 0.1  # of a window's side, by which one with an object is moved and scaled in training
-EMPTY_BELOW = 0.3  # overlap with every true box, below which a window is one without an object
+EMPTY_BELOW = 0.3  # overlap with every true box, and share in what is not known, below which a window is empty
 DRAWN = 16  # windows an image from which those without an object are taken
 
 
@@ -73,7 +73,7 @@ class SlidingWindow(Detector):
     ) -> Any:  # fmt: skip
         """What is found; with true boxes and labels the loss of windows with and without them."""
         if boxes is not None and labels is not None:
-            return self.losses(images, boxes, labels)
+            return self.losses(images, boxes, labels, ignored)
         found = self.candidates(images)
         return Detections([suppressed(own[:, :4], own[:, 4], own[:, 5], **self.suppression) for own in found])
 
@@ -95,15 +95,20 @@ class SlidingWindow(Detector):
         every = torch.cat(found, dim=1)  # (B, N, 6)
         return [own[own[:, 4] >= self.suppression["score_threshold"]] for own in every]
 
-    def losses(self, images: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+    def losses(
+        self, images: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor],
+        ignored: Sequence[Tensor] | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
         """`window`: the cross-entropy of windows around true boxes and of others, each half of the whole."""
         height, width = images.shape[-2:]
         windows, kinds = [], []
-        for own, label in zip(boxes, labels, strict=True):
+        nothing = [own.new_zeros(0, 4) for own in boxes]
+        for own, label, unknown in zip(boxes, labels, ignored or nothing, strict=True):
             there = own[label >= 0]
             around, empty = self._around(there), self._anywhere((height, width), images.device)
             if len(there):
                 empty = empty[iou(empty[:, None], there).amax(dim=1) < EMPTY_BELOW]
+            empty = empty[share_inside(empty, unknown) < EMPTY_BELOW]
             windows.append(torch.cat([around, empty]))
             kinds.append(torch.cat([label[label >= 0], label.new_full((len(empty),), self.num_classes)]))
         crops = roi_align(images.float(), windows, (WINDOW, WINDOW), aligned=True)  # (N, C, 14, 14)

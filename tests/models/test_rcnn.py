@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision import ops
 
-from dlrun.models.parts.regions import detections, grid_of_boxes, roi_pool, targets_of
+from dlrun.models.parts.boxes import share_inside
+from dlrun.models.parts.regions import detections, grid_of_boxes, known, roi_pool, targets_of
 from dlrun.models.parts.selective_search import selective_search
 from dlrun.models.rcnn import RCNN, FasterRCNN, FastRCNN, MaskRCNN
 
@@ -143,3 +144,28 @@ def test_a_search_without_its_library_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ValueError, match=r"needs OpenCV.*pip install 'dlrun\[proposals\]'"):
         network(RCNN, proposer="selective_search")
+
+
+@pytest.mark.parametrize("kind", [RCNN, FastRCNN, FasterRCNN])
+def test_an_image_that_is_one_crowd_has_a_loss(kind):
+    images, none = torch.rand(1, 3, 64, 64), ([torch.zeros(0, 4)], [torch.zeros(0).long()])
+    model = network(kind).train()
+    terms = model(images, *none, [torch.tensor([[-64.0, -64, 128, 128]])])
+    assert all(value.isfinite() for value in terms.values())
+    torch.stack(list(terms.values())).sum().backward()
+
+
+def test_an_anchor_in_a_crowd_is_not_taught_to_be_empty():
+    model = network(FasterRCNN).train()
+    anchors = [torch.tensor([[8.0, 8, 28, 30], [0, 40, 20, 60], [44, 0, 60, 20]])]
+    target = {"boxes": TARGET[0][0][:1], "ignored": torch.tensor([[0.0, 0, 40, 64]])}
+    assert model.rpn.assign_targets_to_anchors(anchors, [target])[0][0].tolist() == [1, -1, 0]
+    target["ignored"] = torch.zeros(0, 4)
+    assert model.rpn.assign_targets_to_anchors(anchors, [target])[0][0].tolist() == [1, 0, 0]
+
+
+def test_an_object_in_a_crowd_is_taught():
+    target = {"boxes": torch.tensor([[8.0, 8, 28, 30]]), "ignored": torch.tensor([[0.0, 0, 40, 64]])}
+    regions = torch.tensor([[8.0, 8, 28, 28], [0, 40, 20, 60], [44, 0, 60, 20], [30, 0, 50, 10]])
+    assert known([regions], [target])[0].tolist() == regions[[0, 2, 3]].tolist()
+    assert share_inside(regions, target["ignored"]).tolist() == [1, 1, 0, 0.5]

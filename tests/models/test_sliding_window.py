@@ -61,6 +61,12 @@ def test_images_without_objects_have_a_loss():
     assert loss.isfinite() and model.net[0].weight.grad.isfinite().all()
 
 
+def test_windows_in_a_crowd_are_not_taught_to_be_empty():
+    model, crowd = network().train(), [torch.tensor([[0.0, 0, 64, 64]])]
+    none = [torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)]
+    assert model(torch.rand(1, 3, 64, 64), *none, crowd)["window"] == 0
+
+
 def test_a_window_larger_than_the_image_is_refused():
     with pytest.raises(ValueError, match="28 pixels are more than the image of 20x40"):
         network(image_size=(20, 40))

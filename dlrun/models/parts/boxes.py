@@ -31,6 +31,15 @@ def iou_of_sizes(one: Tensor, other: Tensor) -> Tensor:
     return both / (one.prod(dim=-1) + other.prod(dim=-1) - both).clamp(min=1e-9)
 
 
+def share_inside(boxes: Tensor, regions: Tensor) -> Tensor:
+    """The largest share (n,) of each of boxes (n, 4) that lies in one of regions (m, 4)."""
+    if not len(regions):
+        return boxes.new_zeros(len(boxes))
+    low = torch.maximum(boxes[:, None, :2], regions[:, :2])
+    high = torch.minimum(boxes[:, None, 2:], regions[:, 2:])
+    return ((high - low).clamp(min=0).prod(dim=-1) / area(boxes)[:, None].clamp(min=1e-9)).amax(dim=1)
+
+
 def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """Non-maximum suppression: which of boxes (n, 4) with scores (n,) stay, best first.
 

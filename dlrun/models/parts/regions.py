@@ -7,7 +7,12 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
 
+from dlrun.models.parts.boxes import iou, share_inside
+
+OBJECT_FROM = 0.5  # overlap with a true box, from which a region is taught to be one
+UNKNOWN_FROM = 0.5  # share of a region in which nothing is known, from which it is not taught to be empty
 FIRST_SIZES = (16.0, 32.0, 64.0, 128.0, 256.0)  # pixels, until training boxes have been seen
 
 
@@ -23,6 +28,39 @@ class Anchors(AnchorGenerator):
     def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
         half = self.box_sizes.to(device, dtype) / 2
         self.cell_anchors = [torch.cat([-half, half], dim=1)]
+
+
+class Proposer(RegionProposalNetwork):
+    """torchvision's, but an anchor in a region of which nothing is known is not taught to be empty."""
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+        labels, matched = super().assign_targets_to_anchors(anchors, targets)
+        for own, kinds, target in zip(anchors, labels, targets, strict=True):
+            if len(target["ignored"]):
+                kinds[(kinds == 0) & (share_inside(own, target["ignored"]) > UNKNOWN_FROM)] = -1
+        if all(len(target["ignored"]) for target in targets) and not any((kinds >= 0).any() for kinds in labels):
+            labels[0][0] = 0  # the loss is a mean, which needs one
+        return labels, matched
+
+
+def known(regions: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+    """The regions (r, 4) of each image that can be taught: those of an object, or of a place that is known.
+
+    One is left where that is none in any image: the loss is a mean.
+    """
+    found = []
+    for own, target in zip(regions, targets, strict=True):
+        if not len(target["ignored"]):
+            found.append(own)
+            continue
+        is_known = share_inside(own, target["ignored"]) <= UNKNOWN_FROM
+        if len(target["boxes"]):
+            is_known |= iou(own[:, None], target["boxes"]).amax(dim=1) >= OBJECT_FROM
+        found.append(own[is_known])
+    is_taught = any(map(len, found)) or any(len(target["boxes"]) for target in targets)
+    return found if is_taught else [regions[0][:1], *found[1:]]
 
 
 class Pool(nn.Module):
@@ -73,20 +111,25 @@ def roi_heads(
     In training `sampled` regions an image are learned from, a quarter of them with an object if there are as many.
     """
     return RoIHeads(
-        pool, head, FastRCNNPredictor(width, num_classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
+        pool, head, FastRCNNPredictor(width, num_classes + 1), fg_iou_thresh=OBJECT_FROM, bg_iou_thresh=OBJECT_FROM,
         batch_size_per_image=sampled, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=score_threshold,
         nms_thresh=iou_threshold, detections_per_img=most,
     )  # fmt: skip
 
 
 def targets_of(
-    boxes: Sequence[Tensor], labels: Sequence[Tensor], masks: Sequence[Tensor] | None = None
-) -> list[dict[str, Tensor]]:
-    """The objects of each image as torchvision's detectors take them: without those that are gone, classes from 1."""
+    boxes: Sequence[Tensor], labels: Sequence[Tensor], masks: Sequence[Tensor] | None = None,
+    ignored: Sequence[Tensor] | None = None,
+) -> list[dict[str, Tensor]]:  # fmt: skip
+    """The objects of each image as torchvision's detectors take them: without those that are gone, classes from 1.
+
+    `ignored` are regions of which nothing is known, which no code of torchvision looks at.
+    """
     found = []
     for number, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
         there = kinds >= 0
-        found.append({"boxes": own[there], "labels": kinds[there] + 1})
+        unknown = own.new_zeros(0, 4) if ignored is None else ignored[number]
+        found.append({"boxes": own[there], "labels": kinds[there] + 1, "ignored": unknown})
         if masks is not None:
             found[-1]["masks"] = masks[number][there]
     return found
