@@ -1,13 +1,14 @@
 """A val and a test part for data that come without."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 
 import numpy as np
 import torch
 
 from dlrun.engine.contracts import Part
-from dlrun.engine.parts import split
+from dlrun.engine.parts import TensorPart, split
 from dlrun.errors import UserError
 
 
@@ -42,15 +43,48 @@ def split_off(part: Part, *, val_fraction: float, test_fraction: float, seed: in
     return parts
 
 
-def completed(parts: Mapping[str, Part], *, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Part]:
-    """`parts` with what `split_off` takes of `train` for a val and a test part that are not there."""
-    split = split_off(
-        parts["train"],
-        val_fraction=0 if "val" in parts else val_fraction,
-        test_fraction=0 if "test" in parts else test_fraction,
-        seed=seed,
-    )
-    return dict(parts) | split
+def completed(
+    parts: Mapping[str, Part], *, val_fraction: float, test_fraction: float, seed: int,
+    groups: Sequence[str] | None = None,
+) -> dict[str, Part]:  # fmt: skip
+    """`parts` with what `split_off` takes of `train` for a val and a test part that are not there.
+
+    With `groups`, a name for each sample of `train`, those of one group stay together: neighbouring frames of a film,
+    photographs of one person.
+    """
+    fractions = {
+        "val_fraction": 0 if "val" in parts else val_fraction,
+        "test_fraction": 0 if "test" in parts else test_fraction,
+    }
+    if groups is None:
+        return dict(parts) | split_off(parts["train"], **fractions, seed=seed)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    member = torch.tensor([numbers[name] for name in groups])
+    # The groups are split as samples are; how many samples each holds decides only what the shares come to.
+    taken = split_off(TensorPart((), torch.arange(len(numbers)).float()), **fractions, seed=seed)
+    chosen = {name: own.take(torch.arange(len(own))).target.long() for name, own in taken.items()}
+    return dict(parts) | {
+        name: parts["train"].subset(torch.isin(member, own).nonzero().flatten()) for name, own in chosen.items()
+    }
+
+
+def group_names(paths: Iterable[str], group_by: str | None) -> list[str] | None:
+    """Of each file its name before the last `group_by`, which says what belongs together: `clip3` of `clip3_0001.jpg`.
+
+    None: each file is by itself.
+
+    **Raises:** `UserError` if all files are one group.
+    """
+    if group_by is None:
+        return None
+    stems = [PurePath(path).stem for path in paths]
+    names = [stem.rpartition(group_by)[0] or stem for stem in stems]
+    if len(set(names)) == 1:
+        raise UserError(
+            f"data.group_by: by {group_by!r} all {len(names)} images are of one group, {names[0]!r}; such as "
+            f"{stems[0]!r} need another one"
+        )
+    return names
 
 
 def some(part: Part, num: int, seed: int) -> Part:

@@ -24,7 +24,7 @@ from dlrun.data.boxes.letterbox import decode_letterboxed, framed, to_input
 from dlrun.data.boxes.objects import Objects, ObjectsFiles
 from dlrun.data.boxes.outlines import InstanceFiles, Outline, fitted
 from dlrun.data.images.imagefolder import CLUTTER, PART_FOLDERS, STATISTICS, SUFFIXES, decoding, open_upright, sizes_of
-from dlrun.data.splits import completed
+from dlrun.data.splits import completed, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
 
@@ -230,7 +230,8 @@ class AnnotatedImages(DataSet):
         self, *, root: str | None = None, learn: Literal["boxes", "instances"] | None = None,
         classes: tuple[str, ...] | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
-        split_seed: Seed = 42, broken: Literal["error", "drop"] = "error", verify: Literal["full", "none"] = "full",
+        split_seed: Seed = 42, group_by: str | None = None, broken: Literal["error", "drop"] = "error",
+        verify: Literal["full", "none"] = "full",
     ):  # fmt: skip
         """**Arguments:**
 
@@ -243,6 +244,8 @@ class AnnotatedImages(DataSet):
         - `val_fraction`, `test_fraction`: the shares of all images that become the val and the test part, where these
           have no files of their own.
         - `split_seed`: chooses the images of each part.
+        - `group_by`: a text; images of the same name up to its last place, such as `clip3_0001` and `clip3_0002` by
+          `_`, come into the same part. None: each image is by itself.
         - `broken`: `error` names what is wrong in the files; `drop` leaves it out and counts it.
         - `verify`: `full` decodes every image once before training; with `none` a broken one ends the run later.
         """
@@ -254,6 +257,7 @@ class AnnotatedImages(DataSet):
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.learn, self.in_channels, self.verify, self.broken = learn or "boxes", in_channels, verify, broken
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.group_by = group_by
         if classes is not None and (not classes or len(set(classes)) < len(classes)):
             raise ValueError(f"classes must name one or more different classes, found {', '.join(classes) or 'none'}")
         self.wanted = classes
@@ -301,8 +305,11 @@ class AnnotatedImages(DataSet):
         if not checked["train"]:
             raise UserError(f"{self.root}: no image is left to train on; give {self.layout}")
         self._say_absent(checked["train"])
-        parts = {name: self._part(images) for name, images in checked.items() if images}
-        return completed(parts, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
+        parts: dict[str, Any] = {name: self._part(images) for name, images in checked.items() if images}
+        return completed(
+            parts, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed,
+            groups=group_names(parts["train"].paths, self.group_by),
+        )  # fmt: skip
 
     def choose_classes(self, names: Iterable[str], where: str) -> dict[str, int]:
         """The label of each class to learn, of all `names` in their order; sets `class_names`.

@@ -24,7 +24,7 @@ from dlrun.data.images.imagefolder import (
     sizes_of,
     subfolders,
 )
-from dlrun.data.splits import completed
+from dlrun.data.splits import completed, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
 
@@ -60,7 +60,7 @@ class MaskedImages(DataSet):
     def __init__(
         self, pairs: dict[str, list[tuple[Path, Path]]], classes: tuple[str, ...] | None,
         values: tuple[int | str, ...] | None, ignore: int | str | None, image_size: int | tuple[int, int] | None,
-        in_channels: Literal[1, 3], split: Mapping[str, Any],
+        in_channels: Literal[1, 3], split: Mapping[str, Any], group_by: str | None = None,
     ):  # fmt: skip
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.in_channels, self.classes = in_channels, classes
@@ -69,7 +69,7 @@ class MaskedImages(DataSet):
         self.ignore = None if ignore is None else _value("ignore", ignore)
         if self.values is not None and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
             raise UserError(f"data.values: needs two or more different values, found {_listed(map(str, values or ()))}")
-        self.pairs, self.split = pairs, split
+        self.pairs, self.split, self.group_by = pairs, split, group_by
 
     @property
     def spec(self) -> DataSpec:
@@ -93,7 +93,8 @@ class MaskedImages(DataSet):
             images = torch.stack([_decoded(image, read.size, self.in_channels) for image, _ in shown])
             masks = torch.stack([_classes(file, read.values, read.ignored) for file in read.files[name]])
             listed[name] = MaskPart((images,), masks)
-        return completed(listed, **self.split)
+        groups = group_names([str(image) for image, _ in self.pairs["train"]], self.group_by)
+        return completed(listed, **self.split, groups=groups)
 
     @functools.cached_property
     def _read(self) -> "_Read":
@@ -184,6 +185,7 @@ class MaskFolder(MaskedImages):
         ignore: NonNegativeInt | str | None = None,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None, in_channels: Literal[1, 3] = 3,
         val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1, split_seed: Seed = 42,
+        group_by: str | None = None,
     ):  # fmt: skip
         """**Arguments:**
 
@@ -197,6 +199,8 @@ class MaskFolder(MaskedImages):
         - `val_fraction`, `test_fraction`: the shares of all images that become the val and the test part, where these
           have no folder of their own.
         - `split_seed`: chooses the images of each part.
+        - `group_by`: a text; images of the same name up to its last place, such as `clip3_0001` and `clip3_0002` by
+          `_`, come into the same part. None: each image is by itself.
 
         **Raises:** `UserError` for a folder that is laid out otherwise, and for an image without a mask or the reverse.
         """
@@ -205,7 +209,7 @@ class MaskFolder(MaskedImages):
         folders = _folders(Path(root).expanduser(), images, masks)
         super().__init__(
             {name: _paired(*both) for name, both in folders.items()}, classes, values, ignore, image_size, in_channels,
-            {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed},
+            {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed}, group_by,
         )  # fmt: skip
 
 

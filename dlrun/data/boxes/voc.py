@@ -45,7 +45,8 @@ class Voc(AnnotatedImages):
         self, *, root: str | None = None, learn: Literal["boxes"] | None = None, classes: tuple[str, ...] | None = None,
         box_origin: Literal[0, 1] = 1, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
-        split_seed: Seed = 42, broken: Literal["error", "drop"] = "error", verify: Literal["full", "none"] = "full",
+        split_seed: Seed = 42, group_by: str | None = None, broken: Literal["error", "drop"] = "error",
+        verify: Literal["full", "none"] = "full",
     ):  # fmt: skip
         """**Arguments:** as in `AnnotatedImages`, and
 
@@ -55,7 +56,8 @@ class Voc(AnnotatedImages):
         self.box_origin = box_origin
         super().__init__(
             root=root, learn=learn, classes=classes, image_size=image_size, in_channels=in_channels,
-            val_fraction=val_fraction, test_fraction=test_fraction, split_seed=split_seed, broken=broken, verify=verify,
+            val_fraction=val_fraction, test_fraction=test_fraction, split_seed=split_seed, group_by=group_by,
+            broken=broken, verify=verify,
         )  # fmt: skip
 
     def read(self) -> dict[str, list[AnnotatedImage]]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dlrun.config.schema import PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
-from dlrun.data.splits import completed
+from dlrun.data.splits import completed, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import FilePart
 from dlrun.errors import RunError, UserError
@@ -44,7 +44,7 @@ class ImageFolder(DataSet):
     def __init__(
         self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
-        split_seed: Seed = 42, verify: Literal["full", "none"] = "full",
+        split_seed: Seed = 42, group_by: str | None = None, verify: Literal["full", "none"] = "full",
     ):  # fmt: skip
         """**Arguments:**
 
@@ -54,6 +54,8 @@ class ImageFolder(DataSet):
         - `val_fraction`, `test_fraction`: the shares of all images that become the val and the test part, where these
           have no folder of their own.
         - `split_seed`: chooses the images of each part.
+        - `group_by`: a text; images of the same name up to its last place, such as `clip3_0001` and `clip3_0002` by
+          `_`, come into the same part. None: each image is by itself.
         - `verify`: `full` decodes every image once before training; with `none` a broken one ends the run later.
         """
         if root is None:
@@ -61,6 +63,7 @@ class ImageFolder(DataSet):
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.in_channels, self.verify = in_channels, verify
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.group_by = group_by
         self.folders = _part_folders(Path(root).expanduser())
         self.class_names = _class_names(self.folders)
 
@@ -80,7 +83,10 @@ class ImageFolder(DataSet):
         listed = {name: self._part(folder) for name, folder in self.folders.items()}
         if self.verify == "full":
             _verify(list(listed.values()))
-        return completed(listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed)
+        return completed(
+            listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed,
+            groups=group_names(listed["train"].paths, self.group_by),
+        )  # fmt: skip
 
     def _part(self, folder: Path) -> FilePart:
         paths: list[str] = []

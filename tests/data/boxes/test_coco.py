@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import pickle
 import random
 from pathlib import Path
@@ -77,6 +78,48 @@ def test_the_three_formats_say_the_same(tmp_path):
         assert data.spec.class_names == ("ant", "bee") and data.spec.out_features == 2 and data.spec.target == "boxes"
         found = {key: [[label, box] for label, box in value] for key, value in seen(data.load()).items()}
         assert found == {key: [[a, pytest.approx(b, abs=1e-3)] for a, b in value] for key, value in expected.items()}
+
+
+@pytest.mark.real
+@pytest.mark.skipif("DLRUN_DATA" not in os.environ, reason="DLRUN_DATA is not set to a folder with bccd")
+def test_real_photographs_in_the_three_formats_have_the_same_boxes(tmp_path):
+    keys = {"image_size": 256, "verify": "none"}
+    data = Voc(root=str(Path(os.environ["DLRUN_DATA"]) / "bccd"), broken="drop", **keys)
+    parts = data.load()
+    wanted = seen(parts)
+    categories = [{"id": 2 + 5 * k, "name": name} for k, name in enumerate(data.class_names)]
+    for part, own in parts.items():
+        images, annotations = [], []
+        for number, path in enumerate(own.paths):
+            stem, (width, height) = Path(path).stem, own.target.frame[number, 4:].int().tolist()
+            for link in (tmp_path / "coco" / part, tmp_path / "yolo/images" / part):
+                link.mkdir(parents=True, exist_ok=True)
+                (link / f"{stem}.jpg").symlink_to(path)
+            images.append({"id": number, "file_name": f"{stem}.jpg", "width": width, "height": height})
+            rows = []
+            for label, (x1, y1, x2, y2) in wanted[part, stem]:
+                annotations.append({
+                    "id": len(annotations), "image_id": number, "category_id": categories[label]["id"],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                })  # fmt: skip
+                centre = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height
+                rows.append(f"{label} {centre[0]} {centre[1]} {(x2 - x1) / width} {(y2 - y1) / height}\n")
+            label_file = tmp_path / "yolo/labels" / part / f"{stem}.txt"
+            label_file.parent.mkdir(parents=True, exist_ok=True)
+            label_file.write_text("".join(rows))
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        written(tmp_path / "coco/annotations" / f"instances_{part}.json", content)
+    names = ", ".join(data.class_names)
+    (tmp_path / "yolo/data.yaml").write_text(
+        f"train: images/train\nval: images/val\ntest: images/test\nnames: [{names}]\n"
+    )
+    for kind, root in ((Coco, "coco"), (Yolo, "yolo")):
+        found = seen(kind(root=str(tmp_path / root), **keys).load())
+        assert found.keys() == wanted.keys()
+        for key, objects in wanted.items():
+            assert [label for label, _ in found[key]] == [label for label, _ in objects]
+            for (_, box), (_, other) in zip(found[key], objects, strict=True):
+                assert box == pytest.approx(other, abs=2e-3)
 
 
 def test_parts_travel_to_workers_and_to_memory(tmp_path):
