@@ -83,7 +83,7 @@ class SlidingWindow(Detector):
     def candidates(self, images: Tensor) -> list[Tensor]:
         found = []
         for side in self.windows:
-            size = [max(WINDOW, round(pixels * WINDOW / side)) for pixels in images.shape[-2:]]
+            size = [max(WINDOW, round(int(pixels) * WINDOW / side)) for pixels in images.shape[-2:]]
             scaled = F.interpolate(images, size, mode="bilinear", antialias=True) if side != WINDOW else images
             chance, kind = self.net(scaled).float().softmax(dim=1)[:, :-1].max(dim=1)  # (B, G, F)
             row, column = torch.meshgrid(

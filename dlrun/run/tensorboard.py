@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from dlrun.engine import nested
+
 
 class Events:
     """One event file in the run's folder.
@@ -59,8 +61,11 @@ class Events:
             # torch prints what it also raises.
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
+                # What a model imports late cannot be imported in a trace.
+                with torch.no_grad():
+                    model.eval()(*inputs)
                 # Checked, a trace runs again only to compare outputs, which imports torch's compiler (0.7 s).
-                self.writer.add_graph(torch.jit.trace(model.eval(), inputs, check_trace=False), inputs)
+                self.writer.add_graph(torch.jit.trace(_Leaves(model), inputs, check_trace=False), inputs)
         except Exception as error:
             # Tracing runs the model's own code under rules that not every model keeps.
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -82,3 +87,16 @@ class Events:
 
     def close(self) -> None:
         self.writer.close()
+
+
+class _Leaves(nn.Module):
+    """A model whose answer is but its tensors: a trace takes no named fields, and nothing that is not there."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found: list[torch.Tensor] = []
+        nested.mapped(self.model(*inputs), lambda tensor: found.append(tensor) or tensor)
+        return tuple(found)

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+import torch
 from killing import content, killed_in_training
 
 from dlrun.cli import main
+from dlrun.models import MODELS
+from dlrun.run.tensorboard import Events
 
 SMALL = ["data=shapes", "data.num_train=24", "data.num_val=8", "data.num_test=8", "data.empty=0.3"]
 COMMON = [
@@ -88,6 +91,14 @@ def test_the_recall_of_proposals_can_be_watched_where_there_are_some(tmp_path, m
     assert main.main(["model=yolo", *words, "folder=other"]) == 2
     error = capsys.readouterr().err
     assert error == "dlrun: error: trainer.watch: model=yolo gives no proposal_recall50; watch map50\n"
+
+
+@pytest.mark.parametrize("name", ["localizer", "yolo", "sliding_window", "faster_rcnn", "mask_rcnn", "unet"])
+def test_tensorboard_draws_the_graph_whatever_a_model_answers(name, tmp_path):
+    sizes = {"in_channels": 3, "image_size": 64, "out_features": 2}
+    wanted = MODELS.describe(name).parameters
+    model = MODELS.get(name)(**{key: value for key, value in sizes.items() if key in wanted})
+    assert Events(tmp_path, None).graph(model, (torch.rand(1, 3, 64, 64),)) is None
 
 
 def test_images_without_objects_train_too(tmp_path, monkeypatch):
