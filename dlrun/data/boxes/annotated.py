@@ -6,7 +6,6 @@ Letters: W, H pixels of an image, n boxes of an image, K classes.
 import math
 import os
 import reprlib
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from dlrun.data.boxes.letterbox import decode_letterboxed, framed, to_input
 from dlrun.data.boxes.objects import Objects, ObjectsFiles
 from dlrun.data.boxes.outlines import InstanceFiles, Outline, fitted
 from dlrun.data.images.imagefolder import CLUTTER, PART_FOLDERS, STATISTICS, SUFFIXES, decoding, open_upright, sizes_of
+from dlrun.data.notes import say
 from dlrun.data.splits import completed, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
@@ -135,10 +135,6 @@ class Faults:
             say(name, f"{', '.join([self.counted(), *doubled])} left out ({self.listed(MOST_LETTERS)})")
         elif doubled:
             say(name, f"{doubled[0]} left out")
-
-
-def say(name: str, text: str) -> None:
-    print(f"dlrun: note: data={name}: {text}", file=sys.stderr)
 
 
 def plural(count: int, noun: str) -> str:

@@ -16,8 +16,8 @@ from dlrun.data.boxes.annotated import (
     part_name,
     plural,
     quoted,
-    say,
 )
+from dlrun.data.notes import say
 from dlrun.data.reading import read_utf8
 from dlrun.errors import UserError
 

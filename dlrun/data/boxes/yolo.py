@@ -18,10 +18,10 @@ from dlrun.data.boxes.annotated import (
     images_below,
     part_name,
     quoted,
-    say,
 )
 from dlrun.data.boxes.outlines import Outline, polygon
 from dlrun.data.images.imagefolder import SUFFIXES
+from dlrun.data.notes import say
 from dlrun.data.reading import read_utf8
 from dlrun.errors import UserError
 

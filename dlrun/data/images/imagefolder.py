@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -64,7 +64,7 @@ class ImageFolder(DataSet):
         self.in_channels, self.verify = in_channels, verify
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.group_by = group_by
-        self.folders = _part_folders(Path(root).expanduser())
+        self.folders = part_folders(Path(root).expanduser(), LAYOUT)
         self.class_names = _class_names(self.folders)
 
     @property
@@ -82,7 +82,7 @@ class ImageFolder(DataSet):
         """
         listed = {name: self._part(folder) for name, folder in self.folders.items()}
         if self.verify == "full":
-            _verify(list(listed.values()))
+            verify(list(listed.values()))
         return completed(
             listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed,
             groups=group_names(listed["train"].paths, self.group_by),
@@ -92,7 +92,7 @@ class ImageFolder(DataSet):
         paths: list[str] = []
         labels: list[int] = []
         for class_folder in subfolders(folder):
-            images = _images(class_folder)
+            images = images_of(class_folder, "class")
             paths += images
             labels += [self.class_names.index(class_folder.name)] * len(images)
         decoder = functools.partial(decode, image_size=self.image_size, in_channels=self.in_channels)
@@ -197,8 +197,11 @@ def _to_eight_bits(image: "Image") -> "Image":
     return image
 
 
-def _verify(parts: list[FilePart]) -> None:
-    """Decodes every image once: a broken one should be known now, not hours into the training."""
+def verify(parts: Iterable[FilePart]) -> None:
+    """Decodes every image once: a broken one should be known now, not hours into the training.
+
+    **Raises:** `UserError` that counts the broken ones and names the first.
+    """
     samples = [(part, index) for part in parts for index in range(len(part))]
     broken = []
     for part, index in tqdm(samples, desc="checking images", unit="image", disable=None):
@@ -211,10 +214,13 @@ def _verify(parts: list[FilePart]) -> None:
         raise UserError(f"data.root: {len(broken)} of {len(samples)} images are broken: {'; '.join(broken[:3])}{more}")
 
 
-def _part_folders(root: Path) -> dict[str, Path]:
-    """The folder of each part that has one; `root` itself is the training part if none has."""
+def part_folders(root: Path, layout: str) -> dict[str, Path]:
+    """The folder of each part that has one; `root` itself is the training part if none has.
+
+    **Raises:** `UserError` if there is no `root`, of which `layout` says what it holds, or parts contradict each other.
+    """
     if not root.is_dir():
-        raise UserError(f"data.root: no folder {root}; give a folder with {LAYOUT}")
+        raise UserError(f"data.root: no folder {root}; give a folder with {layout}")
     found: dict[str, Path] = {}
     for folder in subfolders(root):
         name = PART_FOLDERS.get(folder.name.lower())
@@ -245,17 +251,21 @@ def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
     return names
 
 
-def _images(folder: Path) -> list[str]:
+def images_of(folder: Path, of: str) -> list[str]:
+    """The images in the folder of one class or person; `of` says which of both it is.
+
+    **Raises:** `UserError` if there are none, or folders instead.
+    """
     entries = entries_of(folder)
     folders = [entry.name for entry in entries if entry.is_dir()]
     if folders:
         raise UserError(
-            f"data.root: class folder {folder} holds the folder {folders[0]}; images must lie directly in their class"
+            f"data.root: {of} folder {folder} holds the folder {folders[0]}; images must lie directly in their {of}"
         )
     images = [str(entry) for entry in entries if entry.suffix.lower() in SUFFIXES]
     if not images:
         found = f"none of its {len(entries)} files is an image ({' '.join(SUFFIXES)})" if entries else "it is empty"
-        raise UserError(f"data.root: class folder {folder} has no images: {found}; add some or remove the folder")
+        raise UserError(f"data.root: {of} folder {folder} has no images: {found}; add some or remove the folder")
     return images
 
 
