@@ -26,7 +26,8 @@ class DataSpec:
       `next_token` (N, T), where -100 is not counted; `node_class` (N,) of nodes, `graph_class` (N,) of graphs.
       Of places in an image: `object` (N, 5 + K) one or none, `points` (N, P, 3), `boxes` of any number (see
       data/boxes/objects.py), `instances` with a mask each, `mask` (N, H, W) classes of pixels, 255 of which is not
-      counted.
+      counted. `identity` (N,): who it is, numbered over the people of all parts, of which none is in two parts; to be
+      learned is to tell people apart who were never seen.
     - `in_features`: F of `features` and `series`, of a node of a `graph`.
     - `vocab_size`: number of different `tokens`; 0 is the padding where lengths differ.
     - `seq_len`: T, of the longest sequence.
@@ -34,8 +35,8 @@ class DataSpec:
     - `num_edge_features`: D of the features of an edge; 1 for a weight.
     - `in_channels`: C of `image`.
     - `image_size`: (H, W) of `image`, in pixels.
-    - `out_features`: number of classes, values, channels or points; 1 for a binary logit.
-    - `class_names`: one name a class, in the order of the indices; of a binary target two, for 0 and 1.
+    - `out_features`: number of classes, people, values, channels or points; 1 for a binary logit.
+    - `class_names`: one name a class or person, in the order of the indices; of a binary target two, for 0 and 1.
     - `feature_names`: one name a feature, in the order of the columns.
     - `point_names`, `skeleton`: one name a point; the pairs of points that a picture joins by a line.
     - `vocabulary`: what each token stands for, in the order of the indices.

@@ -123,7 +123,7 @@ def sampler(config: Config, spec: DataSpec) -> Sampler:
         raise UserError(
             f"sampler={name}: takes nodes of one graph apart, and data={config.data['name']} has none; use sampler=full"
         )
-    if made.takes == "labels" and (spec.target != "class" or spec.kind == "graph"):
+    if made.takes == "labels" and (spec.target not in ("class", "identity") or spec.kind == "graph"):
         raise UserError(
             f"sampler={name}: draws by class, and data={config.data['name']} has a target of kind {spec.target}; "
             "use sampler=full"
