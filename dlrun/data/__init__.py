@@ -18,6 +18,7 @@ DATA = Registry(
         "coco": "dlrun.data.boxes.coco:Coco",
         "yolo": "dlrun.data.boxes.yolo:Yolo",
         "voc": "dlrun.data.boxes.voc:Voc",
+        "drawn_faces": "dlrun.data.faces.drawn:DrawnFaces",
         "line": "dlrun.data.tables.small:Line",
         "hours": "dlrun.data.tables.small:Hours",
         "diabetes": "dlrun.data.tables.sklearn_tables:Diabetes",

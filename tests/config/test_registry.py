@@ -145,6 +145,7 @@ WORKS = {
     ("graph", "node_class"): (["toy4", "karate", "block_model"], ["nodes"]),
     ("graph", "graph_class"): (["motifs"], ["nodes", "whole graphs"]),
 }
+NOT_LEARNED = ("identity",)  # kinds of target for which there is no task yet
 # All models on one data set of each kind, and one model of each family on the others.
 WORKING = [
     (model, data, target)
@@ -163,7 +164,9 @@ REFUSED = [
 
 def test_every_model_and_every_data_set_without_a_download_is_written_down():
     assert sorted(itertools.chain(*FAMILIES.values())) == MODELS.names()
-    offline = [name for name in DATA.names() if DATA.describe(name).attributes["source"] in ("ships", "made")]
+    said = {name: DATA.describe(name).attributes for name in DATA.names()}
+    offline = [name for name in said if said[name]["source"] in ("ships", "made")]
+    offline = [name for name in offline if said[name]["target"] not in NOT_LEARNED]
     assert sorted(set(itertools.chain(*(data_sets for data_sets, _ in WORKS.values())))) == offline
     for (kind, target), (data_sets, _) in WORKS.items():
         for name in data_sets:
