@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlrun.config.schema import few
-from dlrun.config.spec import DataSpec
+from dlrun.config.spec import PARTS, DataSpec
 from dlrun.data.notes import say
 from dlrun.errors import UserError
 
@@ -28,7 +28,7 @@ class People(Generic[Image]):
 
     **Attributes:**
 
-    - `names`: of all people of all parts, in the order of their numbers: that in which they were given.
+    - `names`: of all people of all parts, in the order of their numbers: that in which they were given, train first.
     - `parts`: the names of the people of each part.
     """
 
@@ -48,12 +48,15 @@ class People(Generic[Image]):
         **Raises:** `UserError` for a person in two parts, and for too few people.
         """
         self.data, self._notes = data, []
+        images = {part: images[part] for part in PARTS if part in images}
         self._check_apart(images)
         self._images = {name: own for people in images.values() for name, own in people.items()}
         rare = [name for name, own in self._images.items() if len(own) < min_images]
         if rare:
             self._notes.append(f"{_people(rare)} with fewer than data.min_images={min_images} images left out")
-        found = {part: [name for name in people if name not in set(rare)] for part, people in images.items()}
+        found = {
+            part: [name for name, own in people.items() if len(own) >= min_images] for part, people in images.items()
+        }
         fractions = {"test": test_fraction, "val": val_fraction}
         self.parts = self._completed(found, {part: own for part, own in fractions.items() if part not in images}, seed)
         for part, people in self.parts.items():
@@ -103,7 +106,7 @@ class People(Generic[Image]):
                 num = max(LEAST_PEOPLE, round(fraction * len(several)))
                 parts[part], order = [several[place] for place in order[:num]], order[num:]
         parts["train"] = [several[place] for place in order]
-        split = [part for part in ("train", "val", "test") if part == "train" or fractions.get(part, 0) > 0]
+        split = [part for part in PARTS if part == "train" or fractions.get(part, 0) > 0]
         if len(parts["train"]) < LEAST_PEOPLE:
             raise UserError(
                 f"data={self.data}: {_people(several)} with two or more images are too few for {', '.join(split)}, "
@@ -115,7 +118,7 @@ class People(Generic[Image]):
             self._notes.append(f"{_people(single)} with a single image, of which no pair can be made, all in test")
         elif single:
             self._notes.append(f"{_people(single)} with a single image, of which no pair can be made, left out")
-        return {part: parts[part] for part in ("train", "val", "test") if part in parts}
+        return {part: parts[part] for part in PARTS if part in parts}
 
 
 def identity_spec(
