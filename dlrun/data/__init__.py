@@ -19,6 +19,7 @@ DATA = Registry(
         "yolo": "dlrun.data.boxes.yolo:Yolo",
         "voc": "dlrun.data.boxes.voc:Voc",
         "drawn_faces": "dlrun.data.faces.drawn:DrawnFaces",
+        "faces": "dlrun.data.faces.folder:FaceFolder",
         "line": "dlrun.data.tables.small:Line",
         "hours": "dlrun.data.tables.small:Hours",
         "diabetes": "dlrun.data.tables.sklearn_tables:Diabetes",
