@@ -20,6 +20,7 @@ DATA = Registry(
         "voc": "dlrun.data.boxes.voc:Voc",
         "drawn_faces": "dlrun.data.faces.drawn:DrawnFaces",
         "faces": "dlrun.data.faces.folder:FaceFolder",
+        "identities": "dlrun.data.faces.identities:Identities",
         "line": "dlrun.data.tables.small:Line",
         "hours": "dlrun.data.tables.small:Hours",
         "diabetes": "dlrun.data.tables.sklearn_tables:Diabetes",

@@ -122,8 +122,8 @@ class People(Generic[Image]):
 
 
 def identity_spec(
-    names: Sequence[str], *, in_channels: int, image_size: tuple[int, int], mean: tuple[float, ...],
-    std: tuple[float, ...],
+    names: Sequence[str], *, in_channels: int | None, image_size: tuple[int, int] | None,
+    mean: tuple[float, ...] | None, std: tuple[float, ...] | None,
 ) -> DataSpec:  # fmt: skip
     """What images (N, C, H, W) of the people `names` offer."""
     return DataSpec(
