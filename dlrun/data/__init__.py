@@ -21,6 +21,8 @@ DATA = Registry(
         "drawn_faces": "dlrun.data.faces.drawn:DrawnFaces",
         "faces": "dlrun.data.faces.folder:FaceFolder",
         "identities": "dlrun.data.faces.identities:Identities",
+        "olivetti": "dlrun.data.faces.olivetti:Olivetti",
+        "lfw": "dlrun.data.faces.lfw:LFW",
         "line": "dlrun.data.tables.small:Line",
         "hours": "dlrun.data.tables.small:Hours",
         "diabetes": "dlrun.data.tables.sklearn_tables:Diabetes",
