@@ -89,7 +89,7 @@ def draw_views(
         view[name] = 0.5 + around(MOST_GROUND * background, 1) + around(MOST_GROUND_TINT * background, 3)
     view["clouds"] = around(MOST_CLOUDS * background, 4, 4)
     view["has_glasses"] = (torch.rand(num, generator=generator) < glasses).float()
-    view |= {"lens_size": 1 + around(0.15), "lens_squareness": above(0.5), "rim": 0.02 + above(0.025)}
+    view |= {"lens_size": 1 + around(0.15), "lens_squareness": above(1.0), "rim": 0.02 + above(0.025)}
     view["rim_colour"] = above(0.45, 3)
     return view
 
@@ -97,6 +97,13 @@ def draw_views(
 def draw_faces(person: Numbers, view: Numbers, image_size: int) -> Tensor:
     """Pictures (B, 3, S, S) in 0..1 of the people `person` (B,), each as in `view` (B,)."""
     return _Picture(person | view, image_size).drawn()
+
+
+def reach(along: Tensor, across: Tensor, squareness: Tensor) -> Tensor:
+    """How far out a place is, 1 on an outline between a circle (`squareness` 0) and a square with round corners (1)."""
+    along, across = along * along, across * across
+    square = (along * along + across * across).sqrt()
+    return (along + across + squareness * (square - along - across)).sqrt()
 
 
 class _Picture:
@@ -198,9 +205,7 @@ class _Picture:
         across = self.v / self.height
         below = across.clamp(0, 1)
         along = self.u / (self.width * (1 - of["jaw"] * below * below))
-        # Cut off where all is far outside, since the product would win there.
-        along, across = (along * along).clamp(max=1.3), (across * across).clamp(max=1.3)
-        face = self.edge((1 - (along + across - of["squareness"] * along * across).sqrt()) * self.width)
+        face = self.edge((1 - reach(along, across, of["squareness"])) * self.width)
         self.paint(face, self.skin(1.0))
         return face
 
@@ -299,9 +304,8 @@ class _Picture:
         for side in (-1, 1):
             u, v, narrow = self.placed(side * of["eye_x"] * self.width, of["eye_y"] * self.height)
             along, across = (self.u - u) / (1.25 * height * narrow), (self.v - v) / height
-            along, across = (along * along).clamp(max=2), (across * across).clamp(max=2)
-            reach = (along + across - of["lens_squareness"] * along * across).sqrt()
-            self.paint(self.edge(of["rim"] - (reach - 1).abs() * height) * has, of["rim_colour"])
+            off = (reach(along, across, of["lens_squareness"]) - 1).abs() * height
+            self.paint(self.edge(of["rim"] - off) * has, of["rim_colour"])
         u, v, _ = self.placed(self.zero, of["eye_y"] * self.height)
         half = (of["eye_x"] * self.width - 1.2 * height).clamp(min=0.01)
         bridge = self.edge(torch.minimum(half - (self.u - u).abs(), of["rim"] - (self.v - v).abs()))

@@ -60,6 +60,17 @@ def test_every_strength_makes_a_difference(key):
     assert (images.std(dim=1).mean(dim=1) > 0.5).all()
 
 
+@pytest.mark.parametrize("image_size", [24, 64])
+def test_glasses_are_drawn_on_the_face_alone(image_size):
+    sizes = {"num_images": 40, "image_size": image_size}
+    bare, glasses = (drawn(**PLAIN | {"glasses": share} | sizes)["train"].inputs[0] for share in (0.0, 1.0))
+    changed = (bare != glasses).any(dim=1)
+    assert changed.flatten(1).any(dim=1).all()
+    edge = image_size // 12
+    for border in (changed[:, :edge], changed[:, -edge:], changed[:, :, :edge], changed[:, :, -edge:]):
+        assert not border.any()
+
+
 def test_grey_pictures_have_the_brightness_of_the_coloured():
     colour, grey = (drawn(in_channels=c, noise=0.0)["train"].inputs[0].float() for c in (3, 1))
     mixed = (colour * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(dim=1, keepdim=True)
