@@ -55,6 +55,23 @@ def read_images(dataset: DataSet, spec: DataSpec, words: Sequence[str]) -> tuple
     return files, torch.stack([image for image, _ in read])
 
 
+def gallery(word: str) -> list[tuple[str, list[Path]]]:
+    """(A name, pictures) of each that is known: a folder each with pictures of one, or pictures of one each.
+
+    **Raises:** `UserError` if there is no such folder, or nothing in it.
+    """
+    folder = Path(word)
+    if not folder.is_dir():
+        raise UserError(f"predict: --gallery: no folder {word}")
+    found = [(file.stem, [file]) for file in _images_in(folder)]
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        pictures = _images_in(inner)
+        found += [(inner.name, pictures)] if pictures else []
+    if not found:
+        raise UserError(f"predict: --gallery: no image in {word}, nor in a folder in it ({' '.join(SUFFIXES)})")
+    return found
+
+
 def _images_in(folder: Path) -> list[Path]:
     """The images in a folder: frame 2 of a video before frame 10."""
     found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]

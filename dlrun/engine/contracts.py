@@ -424,6 +424,7 @@ class Task:
     - `learns`: the kind of target; `needs`: the kind of output of the model.
     - `is_default`: whether `task=auto` takes this task for its kind of target. A subclass does not inherit it.
     - `watch`: the metric that chooses the best epoch; `mode`: whether the highest (`max`) or the lowest is best.
+    - `is_compared`: whether an input says something beside others alone, by `comparisons`.
     - `is_seen`: whether it has `sightings`; `is_scored`: whether these have scores; `formats`: the words
       that `files` takes.
 
@@ -435,6 +436,7 @@ class Task:
     is_default: bool = False
     watch: str = "loss"
     mode: str = "min"
+    is_compared: bool = False
     is_seen: bool = False
     is_scored: bool = False
     formats: tuple[str, ...] = ()
@@ -469,6 +471,13 @@ class Task:
         """New metrics, which have taken in nothing yet."""
         return []
 
+    def settle(self, model: nn.Module, metrics: Mapping[str, float]) -> None:
+        """Keeps in `model` what the metrics of the val part have decided, such as a threshold; before it is saved."""
+
+    def final_metrics(self, model: nn.Module) -> list[Metric]:
+        """New metrics for a part on which nothing is decided any more."""
+        return self.metrics()
+
     def check(self, output: Any, batch: Batch) -> None:
         """Holds the output of one example against its target. **Raises:** `ValueError` if it is no answer to it."""
 
@@ -479,6 +488,10 @@ class Task:
     def answers(self, output: Any) -> dict[str, list[str]]:
         """Columns of texts, one row an example: what `dlrun predict` prints. **Raises:** `ValueError` without words."""
         raise ValueError("this task has no words for an answer")
+
+    def comparisons(self, model: nn.Module, output: Any, known: Any, names: Sequence[str]) -> dict[str, list[str]]:
+        """Columns of texts, one row an example of `output`: which of the `known` ones, by their `names`, it is like."""
+        raise ValueError("this task compares nothing")
 
     def sightings(self, output: Any, images: Sequence[ImageFile], least_score: float | None) -> list[Sighting]:
         """What the output says of places in each image; below `least_score` nothing is said, None: the usual one."""
@@ -504,6 +517,10 @@ class Task:
     def examine(self, model: nn.Module) -> dict[str, float]:
         """What the weights themselves say, as metrics of the final part."""
         return {}
+
+    def remarks(self, metrics: Mapping[str, float]) -> list[str]:
+        """What a person should know of the final metrics (`test/accuracy`, ...), a line each."""
+        return []
 
     def pictures(self, findings: Findings) -> dict[str, "Figure"]:
         """Figures by name, of the evaluated part."""

@@ -134,6 +134,7 @@ def _close_epoch(
             if evaluation is None:
                 return False
             row |= _named("val", evaluation.metrics)
+            task.settle(state.eval_model, evaluation.metrics)
             is_best = _judge(state, evaluation.metrics)
         state.history.append(row)
     state.epoch, state.batch, state.sums = epoch, 0, {}

@@ -27,6 +27,7 @@ MODELS = Registry(
         "fast_rcnn": "dlrun.models.rcnn:FastRCNN",
         "faster_rcnn": "dlrun.models.rcnn:FasterRCNN",
         "mask_rcnn": "dlrun.models.rcnn:MaskRCNN",
+        "embedder": "dlrun.models.embedder:Embedder",
         "rnn_cell": "dlrun.models.rnn_cell:RNNCell",
         "rnn": "dlrun.models.rnn:RNN",
         "lstm": "dlrun.models.rnn:LSTM",

@@ -72,7 +72,7 @@ def conclude(
     model, part = _best_model(home, state), last_part(loaders)
     autocast = devices.autocast(config.device.precision, state.device)
     loader = loaders[part].exact()
-    final = evaluate(model, task, loader, task.metrics(), autocast, keep_outputs=True)
+    final = evaluate(model, task, loader, task.final_metrics(model), autocast, keep_outputs=True)
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
     metrics = _final_metrics(state, part, final.metrics | task.examine(model))
     home.write_summary(_summary(config, words, state, recorder, metrics, outcome))
@@ -91,6 +91,8 @@ def conclude(
     if outcome == "stopped early":
         print(f"stopped early: no better {home.watch[0]} for {config.trainer.patience} epochs")
     print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics)
+    for remark in task.remarks(metrics):
+        print(f"dlrun: note: {remark}")
     _say_next(config, home.path, words)
     return Result(home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)))
 

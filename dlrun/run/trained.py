@@ -74,7 +74,7 @@ def measure(config: Config, path: pathlib.Path, wanted: str | None = None) -> di
         raise UserError(f"eval: no part {part!r}; data={config.data['name']} has {', '.join(parts)}")
     loaders = assemble.loaders(config, parts, run.prepare, run.device)
     autocast = devices.autocast(config.device.precision, run.device)
-    result = evaluate(run.model, run.task, loaders[part], run.task.metrics(), autocast)
+    result = evaluate(run.model, run.task, loaders[part], run.task.final_metrics(run.model), autocast)
     assert result is not None, "nothing asks this evaluation to stop"
     found = result.metrics | run.task.examine(run.model)
     return {f"{part}/{name}": value for name, value in found.items()}

@@ -15,6 +15,8 @@ TASKS = Registry(
         "instance_segmentation": "dlrun.tasks.instances:InstanceSegmentation",
         "key_points": "dlrun.tasks.key_points:KeyPoints",
         "segmentation": "dlrun.tasks.segmentation:SemanticSegmentation",
+        "triplet": "dlrun.tasks.triplet:Triplet",
+        "siamese": "dlrun.tasks.siamese:Siamese",
         "step_class": "dlrun.tasks.steps:StepClass",
         "next_token": "dlrun.tasks.steps:NextToken",
         "node_class": "dlrun.tasks.graphs:NodeClass",

@@ -38,7 +38,7 @@ class People(DataSet):
         }
 
 
-@MODELS.register("embedder")
+@MODELS.register("person_embedder")
 class Embedder(nn.Module):
     """Vectors of length 1."""
 

@@ -26,7 +26,7 @@ PLUGINS = {
         "val/ap50",
     ),
     "margin": (
-        ["model=embedder", "data=people", "task=a_margin", "sampler=classes", "sampler.num_classes=3"]
+        ["model=person_embedder", "data=people", "task=a_margin", "sampler=classes", "sampler.num_classes=3"]
         + ["sampler.num_samples=2", "optimizer.lr=0.01"],
         "val/recall_at_1",
     ),

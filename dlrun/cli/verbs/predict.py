@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dlrun.run.trained import Trained
 
 USAGE = (
-    "dlrun predict RUN INPUT... [--out FOLDER] [--format coco] [--score 0.5] | "
+    "dlrun predict RUN INPUT... [--out FOLDER] [--format coco] [--score 0.5] [--gallery FOLDER] | "
     "dlrun predict RUN --prompt TEXT [--length 200] [--temperature 0.8] [--seed 0]"
 )
 SHOWN_LETTERS = 60
@@ -34,6 +34,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--out", metavar="FOLDER", help=f"where images with what was found go; default: {OUT}")
     arguments.add_argument("--format", metavar="NAME", help="also a file of what was found: coco or yolo")
     arguments.add_argument("--score", type=float, metavar="S", help="the least score that is drawn, listed and written")
+    arguments.add_argument("--gallery", metavar="FOLDER", help="known people, a folder each or a picture each")
     given = arguments.parse_intermixed_args(words)
     if given.length < 0 or not 0 <= given.temperature < float("inf") or not 0 <= given.seed < 2**63:
         raise UserError("predict: --length, --temperature and --seed must not be negative")
@@ -52,6 +53,8 @@ def main(words: list[str]) -> int:
         raise UserError("predict: --prompt is for a run that has learned to write a text (data=text)")
     elif not given.inputs:
         raise UserError(f"predict: which inputs? usage: {USAGE}")
+    elif found.task.is_compared:
+        _compare(given, found)
     elif found.task.is_seen and found.offered.kind == "image":
         _show(given, found)
     else:
@@ -65,6 +68,8 @@ def _check_options(given: argparse.Namespace, run: "Trained") -> None:
     if not task.is_seen and (given.out or given.format or given.score is not None):
         option = "--out" if given.out else "--format" if given.format else "--score"
         raise UserError(f"predict: {option} is for a run that finds places in images; this one learned {task.learns}")
+    if given.gallery and not task.is_compared:
+        raise UserError(f"predict: --gallery is for a run that compares pictures; this one learned {task.learns}")
     if given.format and given.format not in task.formats:
         can = f"it can be {' or '.join(task.formats)}" if task.formats else "there is none for what this run finds"
         raise UserError(f"predict: --format {given.format}: {can}")
@@ -103,6 +108,24 @@ def _show(given: argparse.Namespace, run: "Trained") -> None:
     ])  # fmt: skip
     pictures = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
     print(f"{folder}: {', '.join([pictures, *files])}")
+
+
+def _compare(given: argparse.Namespace, run: "Trained") -> None:
+    """Tells what each input is like: of those in the gallery, or else of the first input."""
+    from dlrun.data import inputs
+
+    names, raw = inputs.read(run.dataset, run.offered, given.inputs)
+    output = run.outputs(raw)
+    if given.gallery:
+        known = inputs.gallery(given.gallery)
+        people = [name for name, files in known for _ in files]
+        theirs = run.outputs(inputs.read(run.dataset, run.offered, [str(file) for _, own in known for file in own])[1])
+    elif len(names) < 2:
+        raise UserError(f"predict: this run compares pictures; give two of them, or --gallery FOLDER; usage: {USAGE}")
+    else:
+        people, theirs, names, output = [_cut(names[0])], output[:1], names[1:], output[1:]
+    columns = run.task.comparisons(run.model, output, theirs, people)
+    print_table("", ["input", *columns], list(zip(map(_cut, names), *columns.values(), strict=True)))
 
 
 def _in_turn(images: list, size: int) -> list[list]:

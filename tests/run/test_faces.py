@@ -1,0 +1,117 @@
+"""Runs that learn who is seen: the same bits on both roads and after a kill, a threshold of val, comparisons."""
+
+import json
+
+import pytest
+import torch
+from killing import content, killed_in_training
+from PIL import Image
+
+from dlrun.cli import main
+from dlrun.data.faces.drawn import DrawnFaces
+from dlrun.store import checkpoint
+
+SMALL = ["data=drawn_faces", "data.num_train_people=6", "data.num_val_people=3", "data.num_test_people=3"]
+SMALL += ["data.num_images=5", "data.image_size=32"]
+COMMON = [
+    "model=embedder", "model.channels=[4,8]", *SMALL, "sampler=classes", "sampler.num_classes=3",
+    "sampler.num_samples=4", "trainer.epochs=3", "device=cpu", "device.threads=1", "logger.tensorboard=false",
+    "optimizer=adam",
+]  # fmt: skip
+RUNS = {
+    "triplet": ["task=triplet"],
+    "random": ["task=triplet", "task.mining=random"],
+    "siamese": ["task=siamese", "augment=geometric", "augment.mirror=0.5"],
+    "logistic": ["task=siamese", "task.loss=logistic", "model.pair_unit=true"],
+}
+PICTURES = {"distances", "embedding", "hardest_pairs", "learning_curves", "nearest", "triplets"}
+
+
+def dlrun(*words):
+    assert main.main([str(word) for word in words]) == 0, words
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [*COMMON, *RUNS[name]]
+    dlrun(*words, "folder=whole")
+    assert json.loads((tmp_path / "whole/status.json").read_text())["watch"] == "val/roc_auc"
+    assert {path.stem for path in (tmp_path / "whole/plots").glob("*.png")} == PICTURES
+    whole = content(tmp_path / "whole")
+    dlrun(*words, "folder=workers", "device.residency=workers", "device.workers=2")
+    assert content(tmp_path / "workers") == whole
+    killed_in_training([*words, "folder=killed"], step=3)
+    dlrun("resume", "killed")
+    assert content(tmp_path / "killed") == whole
+
+    summary = json.loads((tmp_path / "whole/summary.json").read_text())["metrics"]
+    best = checkpoint.read(tmp_path / "whole/checkpoints/best.safetensors")["model"]
+    # The threshold of the test part is the one that was best for the people of val.
+    assert summary["test/threshold"] == summary["val/threshold"] == pytest.approx(best["threshold"].item())
+    assert {"test/pixels_roc_auc", "test/untrained_one_shot", "test/one_shot"} <= summary.keys()
+    dlrun("eval", "whole")
+    dlrun("report", "whole", "killed")
+
+
+def test_two_pictures_are_compared_and_a_gallery_is_ranked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    dlrun(*COMMON, "trainer.epochs=1", "folder=run")
+    part = DrawnFaces(num_train_people=2, num_val_people=0, num_test_people=0, num_images=3, image_size=32).load()[
+        "train"
+    ]
+    for image, who in zip(part.inputs[0], part.target.tolist(), strict=True):
+        folder = tmp_path / f"known/person {who}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{len(list(folder.iterdir()))}.png")
+    one, other = "known/person 0/0.png", "known/person 1/0.png"
+    _, first, second = _rows(capsys, "predict", "run", one, one, other)
+    assert "yes (up to" in first and "0.000" in first
+    assert ("yes (up to" in second) != ("no (up to" in second)
+    header, first, second = _rows(capsys, "predict", "run", one, other, "--gallery", "known")
+    assert "nearest" in header and "2." in header
+    assert "person 0 0.000" in first and "person 1 0.000" in second
+
+
+def _rows(capsys, *words):
+    capsys.readouterr()
+    dlrun(*words)
+    return [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["a.png"], "give two of them, or --gallery FOLDER"),
+        (["a.png", "--gallery", "gone"], "--gallery: no folder gone"),
+        (["a.png", "--gallery", "empty"], "--gallery: no image in empty, nor in a folder in it"),
+        (["a.png", "b.png", "--score", "0.5"], "--score is for a run that finds places"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    dlrun(*COMMON, "trainer.epochs=1", "folder=run")
+    (tmp_path / "empty").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (32, 32), (9, 9, 9)).save(name)
+    capsys.readouterr()
+    assert main.main(["predict", "run", *words]) == 2
+    error = capsys.readouterr().err
+    assert says in error and len(error.splitlines()) == 1
+
+
+def test_a_loss_of_a_unit_needs_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.main([*COMMON, "task=siamese", "task.loss=logistic"]) == 2
+    assert "set model.pair_unit=true" in capsys.readouterr().err
+
+
+def test_without_a_margin_all_is_one_point_and_the_run_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["experiment=margin_zero", "trainer.epochs=6", "trainer.eval_every=3", "device.threads=1", "logger=none"]
+    dlrun(*words, "model.channels=[8,16]", "folder=zero")
+    out = capsys.readouterr().out
+    assert "dlrun: note: collapsed: different ones are" in out
+    dlrun(*words, "model.channels=[8,16]", "task.margin=0.2", "folder=apart")
+    assert "collapsed" not in capsys.readouterr().out
+    assert torch.tensor(json.loads((tmp_path / "apart/summary.json").read_text())["metrics"]["test/spread"]) > 0.1
