@@ -71,6 +71,7 @@ def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path
     assert drawn == pictures | {"learning_curves"}
     whole = content(tmp_path / "whole")
 
+    words.append("logger.pictures=false")
     dlrun(*words, "folder=workers", "device.residency=workers", "device.workers=2")
     assert content(tmp_path / "workers") == whole
     killed_in_training([*words, "folder=killed"], step=5)
