@@ -89,7 +89,7 @@ def _show_model(checked: check.Config, words: list[str]) -> None:
     for line in _sides(calls, layers):
         print(line)
     found = blocks(model, inputs)
-    print(f"blocks  {', '.join(block.name for block in found)}: the last is the head")
+    print(f"blocks  {', '.join(block.name or '(itself)' for block in found)}: the last is the head")
     freezing = transfer.freezing(checked, model, found)
     if freezing is not None:
         freezing.apply(model, epoch=0)
