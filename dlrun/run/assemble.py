@@ -151,7 +151,7 @@ def augmentation(config: Config, spec: DataSpec) -> Augmentation | None:
         raise UserError(f"augment={name}: changes images, data={config.data['name']} are {spec.kind}; use augment=none")
     if spec.target in CHANGED_TARGETS:
         raise UserError(
-            f"augment={name}: changes the images, and the target of data={config.data['name']}, made from them, would "
+            f"augment={name}: changes the images, and the target of data={config.data['name']}, a picture too, would "
             "stay; use augment=none"
         )
     if isinstance(change, Mixture) and spec.target not in MIXED_TARGETS:

@@ -209,7 +209,7 @@ def test_nearly_every_slip_of_one_letter_gets_the_right_suggestion():
     draws = random.Random(0)
     told, right = 0, 0
     owners = {key: pair for pair, keys in KEYS.items() for key in keys}
-    for group, option in draws.sample(sorted(KEYS), 60):
+    for group, option in draws.sample(sorted(KEYS), 80):
         tree = {**TREE, group: values_of(group, option)}
         for name in (key.removeprefix(f"{group}.") for key, pair in owners.items() if pair == (group, option)):
             for wrong in {edited(name, draws)} - {"", *tree[group]}:
