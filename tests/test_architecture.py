@@ -19,7 +19,7 @@ ROOMS = {
     "run": {
         "tasks", "models", "samplers", "data", "augment", "optim", "store", "engine", "config", "plots", "terminal",
     },
-    "tasks": {"data", "engine", "config", "plots", "terminal"},
+    "tasks": {"data", "store", "engine", "config", "plots", "terminal"},
     "models": {"config"},
     "samplers": {"data", "engine", "config"},
     "data": {"engine", "config"},

@@ -9,7 +9,7 @@ from dlrun.engine.draws import Draws
 
 MIXED_TARGETS = ("class", "binary", "value")  # of which there is something between two
 JOINED_TARGETS = ("boxes", "instances", "mask")  # of which an image can have several
-CHANGED_TARGETS = ("image",)  # images themselves, which a change of the input would leave behind
+CHANGED_TARGETS = ("image", "style")  # pictures themselves, which a change of the input would leave behind
 
 
 class Augmentation:

@@ -22,8 +22,9 @@ class DataSpec:
       `tokens` (B, T), `graph` (x, edge_index, edge_weight, seeds, ptr; see data/graphs/parts.py). Sequences of unequal
       length bring their `lengths` (B,) as a second input.
     - `target`: what is to be learned: `class` (N,), `binary` (N,) 0 or 1, `value` (N, K), `image`
-      (N, C', H', W'), where C' is `out_features`, and of every step of a sequence `step_class` (N, T) or
-      `next_token` (N, T), where -100 is not counted; `node_class` (N,) of nodes, `graph_class` (N,) of graphs.
+      (N, C', H', W'), where C' is `out_features`, `style` (N, 3, H', W'), another picture, uint8, and of every step of
+      a sequence `step_class` (N, T) or `next_token` (N, T), where -100 is not counted; `node_class` (N,) of nodes,
+      `graph_class` (N,) of graphs.
       Of places in an image: `object` (N, 5 + K) one or none, `points` (N, P, 3), `boxes` of any number (see
       data/boxes/objects.py), `instances` with a mask each, `mask` (N, H, W) classes of pixels, 255 of which is not
       counted. `identity` (N,): who it is, numbered over the people of all parts, of which none is in two parts; to be

@@ -12,6 +12,7 @@ DATA = Registry(
         "cifar100": "dlrun.data.images.cifar:CIFAR100",
         "imagefolder": "dlrun.data.images.imagefolder:ImageFolder",
         "photos": "dlrun.data.images.photos:Photos",
+        "style_pair": "dlrun.data.images.style_pair:StylePair",
         "synthetic": "dlrun.data.images.synthetic:Synthetic",
         "shapes": "dlrun.data.boxes.shapes:Shapes",
         "masks": "dlrun.data.boxes.masks:MaskFolder",

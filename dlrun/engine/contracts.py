@@ -522,8 +522,8 @@ class Task:
         """What a person should know of the final metrics (`test/accuracy`, ...), a line each."""
         return []
 
-    def pictures(self, findings: Findings) -> dict[str, "Figure"]:
-        """Figures by name, of the evaluated part."""
+    def pictures(self, findings: Findings) -> "Mapping[str, Figure | Tensor]":
+        """Figures by name, of the evaluated part; a tensor (C, H, W) in 0..1 is a picture, kept pixel by pixel."""
         return {}
 
     def sample(self, model: nn.Module, loader: Loader) -> str | Tensor | None:

@@ -15,6 +15,7 @@ MODELS = Registry(
         "mobilenet_v2": "dlrun.models.mobilenet_v2:MobileNetV2",
         "efficientnet": "dlrun.models.efficientnet:EfficientNet",
         "conv_filter": "dlrun.models.conv_filter:ConvFilter",
+        "canvas": "dlrun.models.canvas:Canvas",
         "torchvision": "dlrun.models.zoo:TorchvisionClassifier",
         "localizer": "dlrun.models.localizer:Localizer",
         "keypoint_net": "dlrun.models.localizer:KeyPointNet",

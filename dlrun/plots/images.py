@@ -1,7 +1,8 @@
 """Grids of images, plain or with what was predicted."""
 
 import math
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 MOST = 25
 NAME_LENGTH = 15
 CELL_WIDTH = 1.85  # inches
+WIDEST_CELL, FULL_WIDTH = 3.4, 12.6  # inches, of one picture in a row and of all of them
+MOST_IN_ROW = 6
+CHARACTERS = 12  # of a caption, an inch
 SMALL_CELL_WIDTH = 1.1  # inches, where samples are compared down a column
 
 
@@ -66,6 +70,33 @@ def before_and_after(
             show_image(ax, rows[row][column], MUTED, linewidth=0.8)
             ax.set_title(captions[row][column], fontsize=8)
         axes[row * columns].set_ylabel(label, fontsize=9)
+    return figure
+
+
+def read(path: pathlib.Path) -> np.ndarray:
+    """The picture in a file, (3, H, W) in 0..1."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
+
+
+@styled
+def side_by_side(pictures: Mapping[str, Any]) -> "Figure":
+    """Pictures (C, H, W) in 0..1 of any sizes by their captions, at most six in a row."""
+    images = [np.asarray(picture) for picture in pictures.values()]
+    columns = min(MOST_IN_ROW, len(images))
+    rows = math.ceil(len(images) / columns)
+    height = max(image.shape[1] / image.shape[2] for image in images)
+    cell = min(WIDEST_CELL, FULL_WIDTH / columns)
+    figure, axes = new_figure(
+        rows, columns, width=max(4.0, cell * columns), height=max(1.8, (cell * height + 0.3) * rows)
+    )
+    for ax, caption, image in zip(axes, pictures, images, strict=False):
+        show_image(ax, image)
+        ax.set_title(shorten(caption, int(cell * CHARACTERS)))
+    for ax in axes[len(images) :]:
+        ax.remove()
     return figure
 
 

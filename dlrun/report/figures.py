@@ -1,16 +1,19 @@
 """Which figure shows what a sweep has found: by the number of keys that it changed."""
 
 import math
+import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlrun.report.comparison import Group, Row, differing
+from dlrun.store.runs import samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_SAMPLES = 24
 LEAST_POINTS = 3  # two points are a table, not a picture
 
 
@@ -42,6 +45,28 @@ def of_search(rows: Sequence[Row], metric: str, mode: str) -> "Figure | None":
     measured = [row for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
     trials = sorted((int(row.path.name), row.metrics[metric], row.state) for row in measured)
     return figures.over_trials(trials, metric, mode) if trials else None
+
+
+def of_samples(rows: Sequence[Row]) -> "Figure | None":
+    """The last picture that each run has shown, by what sets the runs apart; None if fewer than two have shown one."""
+    from dlrun.plots import images as figures
+
+    shown = [(row, samples(row.path)) for row in sorted(rows, key=lambda row: _numbered(row.path))]
+    last = [(row, list(paths.values())[-1]) for row, paths in shown if paths][:MOST_SAMPLES]
+    if len(last) < 2:
+        return None
+    keys, pictures = differing([row for row, _ in last]), {}
+    for row, path in last:
+        caption = " ".join(f"{key.rpartition('.')[2]}={row.keys.get(key, '')}" for key in keys)
+        if not caption or caption in pictures:
+            caption = f"{caption} {row.path.name}".strip()
+        pictures[caption] = figures.read(path)
+    return figures.side_by_side(pictures)
+
+
+def _numbered(path: pathlib.Path) -> tuple[str, int, str]:
+    """Job 10 of a sweep comes after job 9."""
+    return str(path.parent), int(path.name) if path.name.isdigit() else -1, path.name
 
 
 def _fills_a_grid(groups: Sequence[Group], keys: Sequence[str]) -> bool:

@@ -63,7 +63,11 @@ def report(
     by_key = _png(figure) if figure is not None else None
     title = f"{_count(rows)}, {order}"
     search = figures.of_search(rows, metric, mode) if len(folders) == 1 and _is_search(home) else None
-    drawn = {"report.png": png, "report_keys.png": by_key, "report_trials.png": _png(search) if search else None}
+    samples = figures.of_samples(rows)
+    drawn = {
+        "report.png": png, "report_keys.png": by_key, "report_trials.png": _png(search) if search else None,
+        "report_samples.png": _png(samples) if samples else None,
+    }  # fmt: skip
     pictures = {name: content for name, content in drawn.items() if content}
     text = f"# {title}\n\n{page.markdown(*single, right)}\n"
     text += "".join(f"- {line}\n" for line in reasons.splitlines())

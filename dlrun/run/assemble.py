@@ -10,9 +10,10 @@ from torch import nn
 
 from dlrun.augment import AUGMENTS
 from dlrun.augment.augmentation import CHANGED_TARGETS, JOINED_TARGETS, MIXED_TARGETS, Augmentation
-from dlrun.config import pairing, registry
+from dlrun.config import pairing
 from dlrun.config.check import Config
-from dlrun.config.spec import FILLED, DataSpec
+from dlrun.config.filling import filled
+from dlrun.config.spec import DataSpec
 from dlrun.data import DATA, views
 from dlrun.engine import device as devices
 from dlrun.engine.contracts import Change, DataSet, Loader, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
@@ -150,7 +151,7 @@ def augmentation(config: Config, spec: DataSpec) -> Augmentation | None:
         raise UserError(f"augment={name}: changes images, data={config.data['name']} are {spec.kind}; use augment=none")
     if spec.target in CHANGED_TARGETS:
         raise UserError(
-            f"augment={name}: changes the images, and the target of data={config.data['name']}, made from them, would "
+            f"augment={name}: changes the images, and the target of data={config.data['name']}, a picture too, would "
             "stay; use augment=none"
         )
     if isinstance(change, Mixture) and spec.target not in MIXED_TARGETS:
@@ -266,23 +267,6 @@ def optimizer(config: Config, model: nn.Module, transfer: Transfer) -> torch.opt
         head, body = ([p for n, p in learning if transfer.head.owns(n) == is_head] for is_head in (True, False))
         rates = [(head, keys["lr"]), (body, keys["lr"] * scale)]
         return Combined([make(own, **keys | {"lr": lr}) for own, lr in rates if own])
-
-
-def filled(section: dict[str, Any], group: str, spec: DataSpec, data_name: str) -> dict[str, Any]:
-    """The keys of a config section with null sizes taken from `spec`.
-
-    A size that the constructor can do without (its default is `None`) may be missing there too.
-    """
-    keys = _keys(section)
-    parameters = registry.of(group).describe(section["name"]).parameters
-    for key, value in keys.items():
-        if value is None and key in FILLED:
-            keys[key] = getattr(spec, key)
-            if keys[key] is None and parameters[key].default is not None:
-                raise UserError(f"{group}.{key}: data={data_name} does not say it; write {group}.{key}=VALUE")
-        elif key == "out_features" and spec.out_features not in (None, value):
-            raise UserError(f"{group}.{key}: is {value}, data={data_name} has {spec.out_features}; leave it null")
-    return keys
 
 
 def first_line(error: Exception) -> str:

@@ -25,8 +25,11 @@ from dlrun.engine.state import State
 from dlrun.run.blocks import size
 from dlrun.run.recorder import Recorder
 from dlrun.store.checkpoint import DamagedCheckpoint
-from dlrun.store.run_folder import RunFolder
+from dlrun.store.run_folder import RunFolder, picture_png
+from dlrun.store.runs import samples
 from dlrun.terminal.console import print_metrics
+
+MOST_SAMPLES = 6
 
 
 @dataclass
@@ -162,7 +165,7 @@ def _summary(
 
 
 def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: Loader, recorder: Recorder) -> None:
-    from dlrun.plots import curves
+    from dlrun.plots import curves, images
     from dlrun.plots.figure import png_bytes
 
     model = state.eval_model.eval()
@@ -175,14 +178,28 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
     figures = task.pictures(
         Findings(final.outputs, final.target, loader.part.subset(final.index), forward, model, loader)
     )
+    drawn = {
+        name: picture_png(figure) if isinstance(figure, torch.Tensor) else png_bytes(figure)
+        for name, figure in figures.items()
+    }
     if state.step > 0:
-        figures["learning_curves"] = curves.learning_curves(state.history, best_epoch=state.best_epoch)
+        history, best = state.history, state.best_epoch
+        drawn["learning_curves"] = png_bytes(curves.learning_curves(history, best_epoch=best))
+    shown = samples(home.path)
+    if len(shown) > 1:
+        some = {f"epoch {epoch}": images.read(shown[epoch]) for epoch in _early_and_late(list(shown))}
+        drawn["samples"] = png_bytes(images.side_by_side(some))
     (home.path / "plots").mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        png = png_bytes(figure)
+    for name, png in drawn.items():
         (home.path / "plots" / f"{name}.png").write_bytes(png)
         if recorder.events is not None:
             recorder.events.picture(name, png, state.step)
+
+
+def _early_and_late(epochs: Sequence[int]) -> list[int]:
+    """At most `MOST_SAMPLES` of them: the first, the last, and more of the early ones, in which most happens."""
+    powers = [place / (MOST_SAMPLES - 1) for place in range(MOST_SAMPLES)]
+    return [epochs[place] for place in sorted({round(len(epochs) ** power) - 1 for power in powers})]
 
 
 def _git_commit() -> str | None:

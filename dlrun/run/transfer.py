@@ -12,8 +12,8 @@ from dlrun.config.schema import suggest
 from dlrun.config.spec import DataSpec
 from dlrun.engine.freezing import Freezing
 from dlrun.errors import UserError
-from dlrun.run import weights
 from dlrun.run.blocks import Block, blocks
+from dlrun.store import weights
 from dlrun.terminal.tables import print_table
 
 

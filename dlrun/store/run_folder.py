@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import io
 import os
 import pathlib
 import socket
@@ -61,12 +62,11 @@ class RunFolder:
 
     def write_sample(self, epoch: int, picture: Tensor) -> None:
         """samples/N.png: what a model shows after an epoch, a picture (C, H, W) in 0..1."""
-        from PIL import Image
-
         (self.path / "samples").mkdir(exist_ok=True)
-        pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
-        image.save(self.path / "samples" / f"{epoch:05d}.png")
+        path = self.path / "samples" / f"{epoch:05d}.png"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(picture_png(picture))
+        os.replace(temporary, path)
 
     def write_predictions(self, columns: dict[str, list[Any]]) -> None:
         """predictions.csv: one row an example of the final part, in its order."""
@@ -119,6 +119,16 @@ class RunFolder:
     def read_best(self) -> Any:
         """What `best` wrote. **Raises:** `DamagedCheckpoint`."""
         return checkpoint.read(self.path / "checkpoints" / BEST)
+
+
+def picture_png(picture: Tensor) -> bytes:
+    """A picture (C, H, W) in 0..1 as a PNG file of its own size; one channel is grey, three are RGB."""
+    from PIL import Image
+
+    pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _now() -> str:

@@ -103,3 +103,8 @@ def _read_json(path: pathlib.Path, otherwise: Any) -> Any:
     if not isinstance(value, type(otherwise)):
         raise UserError(f"{path}: holds a {type(value).__name__}, not a {type(otherwise).__name__}")
     return value
+
+
+def samples(path: pathlib.Path) -> dict[int, pathlib.Path]:
+    """The pictures that a run shows after its epochs, in their order."""
+    return {int(file.stem): file for file in sorted((path / "samples").glob("*.png")) if file.stem.isdigit()}

@@ -10,6 +10,7 @@ TASKS = Registry(
         "binary": "dlrun.tasks.binary:Binary",
         "regression": "dlrun.tasks.regression:Regression",
         "image_regression": "dlrun.tasks.image_regression:ImageRegression",
+        "style_transfer": "dlrun.tasks.style_transfer:StyleTransfer",
         "localization": "dlrun.tasks.localization:Localization",
         "detection": "dlrun.tasks.detection:Detection",
         "instance_segmentation": "dlrun.tasks.instances:InstanceSegmentation",

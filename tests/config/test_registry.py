@@ -113,6 +113,7 @@ FAMILIES = {
     "layers": ["mlp"],
     "images": ["cnn", "googlenet_mini", "resnet", "mobilenet_v1", "mobilenet_v2", "efficientnet", "torchvision"],
     "filter": ["conv_filter"],
+    "pictures": ["canvas"],
     "localizers": ["localizer"],
     "landmarks": ["keypoint_net"],
     "detectors": ["yolo", "sliding_window", "rcnn", "fast_rcnn", "faster_rcnn", "torchvision_detector"],
@@ -130,6 +131,7 @@ FAMILIES = {
 WORKS = {
     ("image", "class"): (["digits", "synthetic"], ["line", "layers", "images", "sequences"]),
     ("image", "image"): (["photos"], ["filter"]),
+    ("image", "style"): (["style_pair"], ["pictures"]),
     ("image", "object"): (["shapes"], ["localizers"]),
     ("image", "points"): (["shapes"], ["landmarks"]),
     ("image", "boxes"): (["shapes"], ["detectors"]),

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from dlrun.config.spec import DataSpec
 from dlrun.data import DATA
-from dlrun.engine.contracts import Batch, DataSet, Loader, Part, Task
+from dlrun.engine.contracts import Batch, DataSet, Findings, Loader, Part, Task
 from dlrun.engine.parts import TensorPart
 from dlrun.models import MODELS
 from dlrun.tasks import TASKS
@@ -29,7 +29,7 @@ class OnePicture(DataSet):
         return {"train": TensorPart((stripes.expand(1, 3, 12, 12).contiguous(),), torch.zeros(1))}
 
 
-@MODELS.register("canvas")
+@MODELS.register("a_canvas")
 class Canvas(nn.Module):
     """The picture is the parameter."""
 
@@ -75,6 +75,9 @@ class Style(Task):
 
     def sample(self, model: nn.Module, loader: Loader) -> Tensor:
         return model(*loader.example().inputs)[0]
+
+    def pictures(self, findings: Findings) -> dict[str, Tensor]:
+        return {"painted": findings.outputs[0]}
 
 
 def gram(features: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ PLUGINS = {
         + ["sampler.num_samples=2", "optimizer.lr=0.01"],
         "val/recall_at_1",
     ),
-    "canvas": (["model=canvas", "data=one_picture", "optimizer.lr=0.2", "scheduler=none"], "train/loss"),
+    "canvas": (["model=a_canvas", "data=one_picture", "optimizer.lr=0.2", "scheduler=none"], "train/loss"),
     "canvas_lbfgs": (
-        ["model=canvas", "data=one_picture", "optimizer=lbfgs", "optimizer.max_iter=4", "scheduler=none"],
+        ["model=a_canvas", "data=one_picture", "optimizer=lbfgs", "optimizer.max_iter=4", "scheduler=none"],
         "train/loss",
     ),
 }
@@ -79,7 +79,7 @@ def test_trains_goes_on_and_answers(plugin, tmp_path, capsys):
 
 def test_the_best_epoch_is_the_one_that_the_metric_chose(plugin, tmp_path):
     words, watch = plugin
-    dlrun(*words, "folder=run")
+    dlrun(*words, "folder=run", "logger.pictures=true")
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     rows = (tmp_path / "run/metrics.csv").read_text().splitlines()
     names = rows[0].split(",")
@@ -89,7 +89,11 @@ def test_the_best_epoch_is_the_one_that_the_metric_chose(plugin, tmp_path):
     else:
         assert summary["best_epoch"] == 4
         assert values[-1] < 0.8 * values[0]
-        assert len(list((tmp_path / "run/samples").glob("*.png"))) == 4
+        assert len(list((tmp_path / "run/samples").iterdir())) == 4
+        names = {path.name for path in (tmp_path / "run/plots").iterdir()}
+        assert names == {"painted.png", "samples.png", "learning_curves.png"}
+        with Image.open(tmp_path / "run/plots/painted.png") as painted:
+            assert painted.size == (12, 12)  # pixel by pixel, not as a figure
         assert list(checkpoint.read(tmp_path / "run/checkpoints/best.safetensors")["model"]) == ["picture"]
 
 

@@ -11,11 +11,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from dlrun.plots import feature_maps, filters
+from dlrun.plots import feature_maps, filters, gram
 from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
 from dlrun.plots.figure import png_bytes, shorten
-from dlrun.plots.images import before_and_after, predictions_grid
+from dlrun.plots.images import before_and_after, predictions_grid, side_by_side
 from dlrun.plots.masks import class_overlap, masks_grid
 
 LONG_NAMES = [f"{i}: a class with a long name of its own, number {i}" for i in range(100)]
@@ -105,6 +105,13 @@ FIGURES = {
     "class activation": lambda: feature_maps.class_activation(
         NOISE[0], [(LONG_NAMES[0], MAP), ("b", 0 * MAP)], "convs.1"
     ),
+    "side by side 3": lambda: side_by_side(
+        {name: torch.rand(3, 8, 9 + len(name)) for name in ("a", "style", "result")}
+    ),
+    "side by side 13": lambda: side_by_side(dict.fromkeys(LONG_NAMES[:13], torch.rand(3, 8, 12))),
+    "side by side 2": lambda: side_by_side(dict.fromkeys("ab", torch.rand(1, 2, 40))),
+    "gram": lambda: gram.matrices({"style": torch.randn(64, 64), "result": torch.rand(64, 64)}, "layer1.0.a.long.name"),
+    "gram 1": lambda: gram.matrices({"style": torch.zeros(1, 1)}, "conv1_1"),
     "predictions 1": lambda: predictions(["cat", "dog"], number=1),
 }
 

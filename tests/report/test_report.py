@@ -3,14 +3,18 @@
 import csv
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from stored_runs import write_run, write_sweep
 
 from dlrun.cli import main
+from dlrun.plots import images
+from dlrun.plots.images import side_by_side
 from dlrun.report import report
 
 
@@ -277,6 +281,25 @@ def test_the_picture_follows_from_the_number_of_keys(tmp_path, sweep, axes):
     assert page.count("<table>") == 2
     assert page.count("data:image/png;base64,") == (1 if axes == "none" else 2)
     assert "http" not in page
+
+
+def test_pictures_that_runs_have_shown_stand_side_by_side_in_their_order(tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(images, "side_by_side", lambda shown: captions.append(dict(shown)) or side_by_side(shown))
+    for number in range(11):
+        run = write_run(tmp_path / f"runs/{number}", f"optimizer.lr=0.{number + 1:03d}", values=(0.9 - number / 100,))
+        (run / "samples").mkdir()
+        for epoch in (1, 2, 10):
+            Image.new("RGB", (3, 2), (0, 0, 255 if epoch == 10 else 0)).save(run / f"samples/{epoch:05d}.png")
+    (run / "samples/00011.tmp").write_bytes(b"half of")
+    write_run(tmp_path / "runs/11", "optimizer.lr=0.5")  # one that shows none
+    assert main.main(["report", str(tmp_path / "runs")]) == 0
+    assert list(captions[0]) == [f"lr={number / 1000:g}" for number in range(1, 12)]
+    assert all((picture[2] == 1).all() for picture in captions[0].values())
+    assert "![val/accuracy](report_samples.png)" in (tmp_path / "runs/report.md").read_text()
+    shutil.rmtree(tmp_path / "runs/3/samples")
+    assert main.main(["report", str(tmp_path / "runs/0"), str(tmp_path / "runs/3"), "--output", str(tmp_path)]) == 0
+    assert not (tmp_path / "report_samples.png").exists()
 
 
 def test_the_first_epoch_that_is_as_good_as_asked(tmp_path, capsys):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.cli.arguments import Arguments
 from dlrun.cli.verbs import show_run
 from dlrun.config import check, compose, pairing
+from dlrun.config.filling import filled
 from dlrun.config.spec import FILLED, DataSpec
 from dlrun.errors import UserError
 from dlrun.report import comparison
@@ -77,8 +78,8 @@ def _show_model(checked: check.Config, words: list[str]) -> None:
         print(f"augment {checked.augment['name']}: {_keys(checked.augment, lambda key, value: True)}")
         print(f"        before and after: {augmenting.picture(checked, dataset, augment, task)}")
     print(f"model   {checked.model['name']}: {_keys(checked.model, lambda key, value: value is not None)}")
-    filled = assemble.filled(checked.model, "model", seen, checked.data["name"])
-    found = {key: value for key, value in filled.items() if key in FILLED and checked.model[key] is None}
+    sizes = filled(checked.model, "model", seen, checked.data["name"])
+    found = {key: value for key, value in sizes.items() if key in FILLED and checked.model[key] is None}
     print(f"filled  from the data: {_keys(found, lambda _, value: value is not None)}")
     best = "highest" if task.mode == "max" else "lowest"
     print(f"task    {type(task).__name__}: watches val/{task.watch}, {best} is best\n")
@@ -88,7 +89,7 @@ def _show_model(checked: check.Config, words: list[str]) -> None:
     for line in _sides(calls, layers):
         print(line)
     found = blocks(model, inputs)
-    print(f"blocks  {', '.join(block.name for block in found)}: the last is the head")
+    print(f"blocks  {', '.join(block.name or '(itself)' for block in found)}: the last is the head")
     freezing = transfer.freezing(checked, model, found)
     if freezing is not None:
         freezing.apply(model, epoch=0)

@@ -1,8 +1,11 @@
 """Weights that were trained before: of a run, in a safetensors file, or torchvision's by name."""
 
+import contextlib
 import pathlib
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,9 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlrun.config.schema import suggest
+from dlrun.config.spec import DataSpec
 from dlrun.errors import UserError
 from dlrun.store import checkpoint
 from dlrun.store.run_folder import BEST
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 FILES = ".safetensors"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
@@ -20,11 +27,20 @@ PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name; `model` and `class_names` say what they were trained as, where that is known."""
+    """Tensors by name, and what is known of their training: the whole `config` and what the model saw of its data."""
 
     tensors: dict[str, Tensor]
-    model: str | None = None
-    class_names: tuple[str, ...] | None = None
+    config: dict[str, Any] | None = None
+    spec: DataSpec | None = None
+
+    @property
+    def model(self) -> str | None:
+        """What they were trained as."""
+        return None if self.config is None else self.config["model"]["name"]
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return None if self.spec is None else self.spec.class_names
 
 
 def read(source: str) -> Weights:
@@ -48,8 +64,7 @@ def read(source: str) -> Weights:
 def _of_run(path: pathlib.Path) -> Weights:
     try:
         tree = checkpoint.read(path)
-        names = tree["spec"]["class_names"]
-        return Weights(tree["model"], tree["config"]["model"]["name"], None if names is None else tuple(names))
+        return Weights(tree["model"], tree["config"], DataSpec.from_dict(tree["spec"]))
     except checkpoint.DamagedCheckpoint as error:
         raise UserError(f"the weights are damaged: {error}") from error
     except (KeyError, TypeError) as error:
@@ -75,6 +90,16 @@ def _of_file(path: pathlib.Path) -> Weights:
 
 
 def _of_torchvision(name: str) -> Weights:
+    entry = published(name)
+    with downloading(entry):
+        return Weights(entry.get_state_dict(progress=True, check_hash=True, weights_only=True))
+
+
+def published(name: str) -> "WeightsEnum":
+    """The entry of torchvision that is called `name`, such as `ResNet18_Weights.DEFAULT`.
+
+    **Raises:** `UserError` with the nearest name if there is none.
+    """
     import torchvision
 
     enum, _, member = name.partition(".")
@@ -85,9 +110,14 @@ def _of_torchvision(name: str) -> Weights:
         raise UserError(f"torchvision has no {enum}{suggest(enum, known)}")
     if member not in known[enum].__members__:
         raise UserError(f"torchvision's {enum} has {', '.join(known[enum].__members__)}; found {member!r}")
-    weights = known[enum][member]
+    return known[enum][member]
+
+
+@contextlib.contextmanager
+def downloading(entry: "WeightsEnum") -> Iterator[None]:
+    """**Raises:** `UserError` with the address and the place of the file if it cannot be fetched."""
     try:
-        return Weights(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
+        yield
     except OSError as error:
         folder = pathlib.Path(torch.hub.get_dir()) / "checkpoints"
-        raise UserError(f"could not be downloaded ({error}); or put the file {weights.url} into {folder}") from error
+        raise UserError(f"could not be downloaded ({error}); or put the file {entry.url} into {folder}") from error
