@@ -11,7 +11,7 @@ it `learns` and the kind of output that it `needs`. dlrun/config/pairing.py hold
 Letters: B examples of a batch, N examples of a part, C channels, H, W pixels.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -322,6 +322,10 @@ class Metric:
     better: ClassVar[Mapping[str, str]] = {}
     each_epoch: ClassVar[bool] = True
     in_training: ClassVar[bool] = True
+
+    def gives(self, output: Any) -> Collection[str]:
+        """Which values of `better` there can be of outputs like this one; not whether these examples have them."""
+        return self.better
 
     def update(self, output: Any, batch: Batch, losses: Mapping[str, Tensor]) -> None:
         """Takes in a batch, without waiting for the device."""

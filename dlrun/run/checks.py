@@ -1,7 +1,6 @@
 """What would go wrong in training, found out before it."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +24,7 @@ def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: 
     shape = tuple(batch.inputs[0].shape[1:])
     if shape[1:] == (1, 1) and any(isinstance(module, nn.Conv2d) for module in model.modules()):
         raise UserError(f"{name}: convolves images, and of 1x1 pixel there is nothing to convolve; take larger ones")
-    output: Any = None
+    watch, metrics = config.trainer.watch, task.metrics()
     for tried in [batch] if train.options.augment is None else [batch, train.example(epoch=0)]:
         try:
             with torch.inference_mode():
@@ -35,23 +34,14 @@ def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: 
             raise UserError(f"{name}: cannot take an input of shape {shape}: {first_line(error)}") from error
         with blaming(name):
             task.check(output, tried)
-    _check_watch(config, task, output, batch)
+        if any(watch in metric.better and watch not in metric.gives(output) for metric in metrics):
+            raise UserError(f"trainer.watch: {name} gives no {watch}; watch {task.watch}")
     last = train.num_in(train.num_batches - 1, train.num_batches)
     if last == 1 and not _learns_from_one(model, task, batch):
         raise UserError(
             f"trainer.batch_size: the last batch of {len(train.part)} examples holds one, and a batch norm of "
             f"{name} needs two; use trainer.drop_last=true or another batch size"
         )
-
-
-def _check_watch(config: Config, task: Task, output: Any, batch: Batch) -> None:
-    """**Raises:** `UserError` if a metric is to be watched that the answers of this model do not have."""
-    watch, losses = config.trainer.watch, task.losses(output, batch)
-    metrics = [metric for metric in task.metrics() if watch in metric.better]
-    for metric in metrics:
-        metric.update(output, batch, losses)
-    if metrics and not any(watch in metric.compute() for metric in metrics):
-        raise UserError(f"trainer.watch: model={config.model['name']} gives no {watch}; watch {task.watch}")
 
 
 def _learns_from_one(model: nn.Module, task: Task, batch: Batch) -> bool:

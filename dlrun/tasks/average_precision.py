@@ -1,6 +1,6 @@
 """Average precision as COCO counts it, by faster-coco-eval: the one evaluator of all detectors here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -125,6 +125,9 @@ class ProposalRecall(Gathered):
     of it; of a part without any true box 0, of a model that proposes nothing no value."""
 
     better: ClassVar[Mapping[str, str]] = {"proposal_recall50": "max"}
+
+    def gives(self, output: Any) -> Collection[str]:
+        return self.better if output.proposals is not None else ()
 
     def value(self, output: Any, target: Objects) -> dict[str, float]:
         if output.proposals is None:

@@ -34,6 +34,7 @@ WORDS = [
     "logger.histograms=true",
     "seed=4",
 ]
+SHAPES = ["data=shapes", "data.num_train=16", "data.num_val=4", "data.num_test=4"]
 TABLE = ["model=mine", "data=table", "logger=none", "trainer.batch_size=8"]
 
 
@@ -61,6 +62,24 @@ def load(folder, name):
 
 
 # ---- the folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # One example alone has neither both classes nor a pair, and a cut-out is not of the size of its mask.
+        ["model=mlp", "data=breast_cancer", "trainer.watch=roc_auc"],
+        ["model=embedder", "model.channels=[4]", "data=identities", "task=triplet", "trainer.watch=one_shot"],
+        ["model=unet", "model.channels=4", *SHAPES, "augment=geometric", "augment.crop=32", "trainer.watch=dice"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_any_metric_of_the_task_can_be_watched(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main.main([*words, "trainer.epochs=1", "trainer.limit_batches=2", "logger=none", "folder=run"]) == 0
+    watched = words[-1].partition("=")[2]
+    assert json.loads((tmp_path / "run/status.json").read_text())["watch"] == f"val/{watched}"
+    assert f"val/{watched}" in json.loads((tmp_path / "run/summary.json").read_text())["metrics"]
 
 
 def test_every_file_is_there_and_no_other(whole):
