@@ -68,6 +68,16 @@ def digest(tree):
     return checkpoint._digest(tensors, text)
 
 
+def same_bits(words, folder, step):
+    """Whether the run `whole` in `folder`, by `words`, is the same read by two workers, and killed and gone on with."""
+    whole = content(folder / "whole")
+    assert main.main([*words, "folder=workers", "device.residency=workers", "device.workers=2"]) == 0
+    assert content(folder / "workers") == whole
+    killed_in_training([*words, "folder=killed"], step=step)
+    assert main.main(["resume", "killed"]) == 0
+    assert content(folder / "killed") == whole
+
+
 def killed_in_training(words, step):
     """A run in a process that is killed after its training step number `step`."""
     process = multiprocessing.get_context("fork").Process(target=_train_until_killed, args=(words, step))

@@ -36,7 +36,7 @@ ROOMS = {
 EVERYWHERE = {"errors", "__init__"}
 # Within a room: all that a model knows of the rest of dlrun, and all that the engine does.
 ONLY = {
-    "models": {"dlrun.config.schema", "dlrun.config.kernels", "dlrun.config.registry"},
+    "models": {"dlrun.config.schema", "dlrun.config.kernels", "dlrun.config.registry", "dlrun.config.networks"},
     "optim": {"dlrun.config.schema", "dlrun.config.registry"},
     "engine": {"dlrun.config.spec"},
 }

@@ -98,6 +98,12 @@ class YOLO(Detector):
             raise ValueError(f"scales {scales}: the body leaves {len(sizes)} maps, and channels are {len(channels)}")
         # Of each grid, the finest first: rows and columns.
         self.grids = [(size[0], size[1]) for size in sizes[-scales:]]
+        # (L, 2) of each grid rows and columns; width and height of a cell in pixels.
+        self.shapes: Tensor
+        self.cells: Tensor
+        cells = [(self.size[1] / columns, self.size[0] / rows) for rows, columns in self.grids]
+        self.register_buffer("shapes", torch.tensor(self.grids), persistent=False)
+        self.register_buffer("cells", torch.tensor(cells), persistent=False)
         outputs = max(num_anchors, 1) * (5 + out_features)
         self.head = Head(widths[-scales:], channels[-scales:], outputs)
         with torch.no_grad():
@@ -143,12 +149,12 @@ class YOLO(Detector):
         scores = raw[..., 0].sigmoid() * probability
         return list(zip(self.decoded(raw), scores, classes, strict=True))
 
-    def decoded(self, raw: Tensor) -> Tensor:
+    def decoded(self, raw: Tensor, places: Places | None = None) -> Tensor:
         """The boxes (B, N, 4) x1, y1, x2, y2 in pixels that the outputs (B, N, 5 + K) stand for.
 
         The centre is in 0..1 of the cell from its upper left corner; a side is its anchor's, times a factor.
         """
-        places = self.places(raw.device)
+        places = places or self.places(raw.device)
         centre = places.corner + raw[..., [1, 2]].sigmoid() * places.cell
         sides = raw[..., [4, 3]].clamp(max=LARGEST).exp() * places.anchor
         return torch.cat([centre - sides / 2, centre + sides / 2], dim=-1)
@@ -156,18 +162,13 @@ class YOLO(Detector):
     def places(self, device: torch.device) -> Places:
         """What each of the N anchors stands for."""
         corners, cells, anchors = [], [], []
-        for (rows, columns), cell, own in zip(self.grids, self._cells(device), self.anchors.to(device), strict=True):
+        for (rows, columns), cell, own in zip(self.grids, self.cells.to(device), self.anchors.to(device), strict=True):
             x, y = torch.arange(columns, device=device), torch.arange(rows, device=device)
             corner = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) * cell  # (G, F, 2)
             corners.append(corner.expand(len(own), -1, -1, -1).flatten(0, 2))
             cells.append(cell.expand(len(corners[-1]), -1))
             anchors.append((own * cell).repeat_interleave(rows * columns, dim=0))
         return Places(torch.cat(corners), torch.cat(cells), torch.cat(anchors))
-
-    def _cells(self, device: torch.device) -> Tensor:
-        """Width and height (L, 2) of a cell of each grid in pixels."""
-        cells = [(self.size[1] / columns, self.size[0] / rows) for rows, columns in self.grids]
-        return torch.tensor(cells).to(device, non_blocking=True)
 
     def losses(
         self, raw: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] | None = None
@@ -176,12 +177,13 @@ class YOLO(Detector):
 
         Each is a sum over the N anchors of the outputs `raw` (B, N, 5 + K), and a mean over the images.
         """
+        places = self.places(raw.device)
         owner, truth, kinds = self.assigned(raw.shape[:2], boxes, labels)
         is_object = owner >= 0  # (B, N)
         wanted, kind = truth[owner.clamp(min=0)], kinds[owner.clamp(min=0)].clamp(min=0)
         presence, images = raw[..., 0], len(raw)
-        is_empty = ~is_object & ~self._near_truth(raw.detach(), boxes, labels, ignored)
-        place, size = self._encoded(wanted)
+        is_empty = ~is_object & ~self._near_truth(raw.detach(), places, boxes, labels, ignored)
+        place, size = encoded(wanted, places)
         off_place = (raw[..., [1, 2]].sigmoid() - place).square().sum(dim=-1)
         off_size = (raw[..., [4, 3]] - size).square().sum(dim=-1)
         of_class = F.cross_entropy(raw[..., 5:].flatten(0, 1), kind.flatten(), reduction="none").view_as(presence)
@@ -215,39 +217,33 @@ class YOLO(Detector):
     def _slots(self, boxes: Tensor) -> Tensor:
         """Which (T,) of the N anchors each of boxes (T, 4) belongs to."""
         device, (num_levels, num_anchors, _) = boxes.device, self.anchors.shape
-        cells, sides = self._cells(device), boxes[:, 2:] - boxes[:, :2]
+        cells, sides = self.cells.to(device), boxes[:, 2:] - boxes[:, :2]
         sizes = self.anchors.to(device) * cells[:, None]  # (L, A, 2)
         best = iou_of_sizes(sides[:, None], sizes.flatten(0, 1)).argmax(dim=1)
         level, anchor = best // num_anchors, best % num_anchors
-        grids = torch.tensor(self.grids).to(device, non_blocking=True)  # (L, 2) rows, columns
+        grids = self.shapes.to(device)
         first = torch.cat([grids.new_zeros(1), (grids.prod(dim=1) * num_anchors).cumsum(dim=0)])[:num_levels]
         rows, columns = grids[level].unbind(1)
         column, row = (((boxes[:, :2] + boxes[:, 2:]) / 2) / cells[level]).long().clamp(min=0).unbind(1)
         row, column = torch.minimum(row, rows - 1), torch.minimum(column, columns - 1)
         return first[level] + (anchor * rows + row) * columns + column
 
-    def _encoded(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The place of boxes (..., N, 4) in their cells, and the logarithm of their sides over the anchor's."""
-        places = self.places(boxes.device)
-        centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-        sides = (boxes[..., 2:] - boxes[..., :2]) / places.anchor
-        return (centre - places.corner) / places.cell, sides.clamp(min=1e-3).log()
-
     def _near_truth(
-        self, raw: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] | None
-    ) -> Tensor:
+        self, raw: Tensor, places: Places, boxes: Sequence[Tensor], labels: Sequence[Tensor],
+        ignored: Sequence[Tensor] | None,
+    ) -> Tensor:  # fmt: skip
         """Where (B, N) a box overlaps a true one by over `overlap_ignored`, or its cell is of no interest."""
         found = torch.zeros(raw.shape[:2], device=raw.device)
         if any(len(own) for own in boxes):
             image = _image_of_each(boxes).to(raw.device, non_blocking=True)
-            overlap = iou(self.decoded(raw)[image], torch.cat(list(boxes))[:, None])  # (T, N)
+            overlap = iou(self.decoded(raw, places)[image], torch.cat(list(boxes))[:, None])  # (T, N)
             overlap = overlap * (torch.cat(list(labels)) >= 0)[:, None]
             found = found.scatter_reduce(0, image[:, None].expand_as(overlap), overlap, "amax")
         near = found > self.overlap_ignored
         if ignored is None or not any(len(own) for own in ignored):
             return near
         image = _image_of_each(ignored).to(raw.device, non_blocking=True)
-        places, regions = self.places(raw.device), torch.cat(list(ignored))[:, None]
+        regions = torch.cat(list(ignored))[:, None]
         middle = places.corner + places.cell / 2  # (N, 2)
         inside = ((middle >= regions[..., :2]) & (middle < regions[..., 2:])).all(dim=-1).float()  # (M, N)
         return near | (torch.zeros_like(found).index_add_(0, image, inside) > 0)
@@ -255,7 +251,7 @@ class YOLO(Detector):
     def begin(self, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> list[str]:
         """Finds the anchors, and counts the boxes that share theirs with another."""
         sizes = [f"{rows}x{columns}" for rows, columns in self.grids]
-        sides = [f"{width:.3g}x{height:.3g}" for width, height in self._cells(torch.device("cpu")).tolist()]
+        sides = [f"{width:.3g}x{height:.3g}" for width, height in self.cells.tolist()]
         cells = f"grid    {_listed(sizes)} cells of {_listed(sides)} pixels"
         if not any(len(own) for own in boxes):
             return [f"{cells}; no training image has a box"]
@@ -273,8 +269,7 @@ class YOLO(Detector):
         """Takes the anchors from the sizes (T, 2) of boxes; a line that says which they are."""
         found = anchors_of(sizes, self.anchors.shape[:2].numel())  # the smallest first, as the finest grid is
         overlap = iou_of_sizes(sizes[:, None], found).amax(dim=1)
-        cells = self._cells(torch.device("cpu"))
-        self.anchors.copy_(found.view(self.anchors.shape) / cells[:, None])
+        self.anchors.copy_(found.view(self.anchors.shape) / self.cells.cpu()[:, None])
         fitting = (overlap >= FITS_FROM).float().mean()
         names = " ".join(f"{w:.0f}x{h:.0f}" for w, h in found.tolist())
         return (
@@ -295,10 +290,10 @@ class YOLO(Detector):
             corner, cell, _ = (value[slot] for value in places)
             of_cell = ((places.corner == corner) & (places.cell == cell)).all(dim=1).nonzero()[:, 0]
             own, middle = places.anchor[of_cell], corner + cell / 2
-            encoded, _ = self._encoded(boxes[number].cpu().expand(len(places.corner), 4))
+            place, _ = encoded(boxes[number].cpu().expand(len(places.corner), 4), places)
             sides = (boxes[number, 2:] - boxes[number, :2]).cpu() / cell
             vector = torch.cat(
-                [torch.ones(1), encoded[slot], sides.flip(0), F.one_hot(labels[number].cpu(), self.num_classes)]
+                [torch.ones(1), place[slot], sides.flip(0), F.one_hot(labels[number].cpu(), self.num_classes)]
             )
             found.append(Duty(
                 number, self.grids[int((last <= slot).sum())], torch.cat([corner, corner + cell]),
@@ -331,6 +326,13 @@ class Head(nn.Module):
             above = neck(seen)
             found.insert(0, outputs(above))
         return found
+
+
+def encoded(boxes: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+    """The place of boxes (..., N, 4) in the N cells, and the logarithm of their sides over the anchors'."""
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    sides = (boxes[..., 2:] - boxes[..., :2]) / places.anchor
+    return (centre - places.corner) / places.cell, sides.clamp(min=1e-3).log()
 
 
 def flat(raw: Sequence[Tensor]) -> Tensor:

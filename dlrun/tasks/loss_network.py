@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from dlrun.config import registry
 from dlrun.config.filling import filled
+from dlrun.config.networks import image_network
 from dlrun.config.schema import few, suggest
 from dlrun.errors import UserError
 from dlrun.store import weights as stored
@@ -67,30 +68,14 @@ def source(network: str | None, weights: str | None, seed: int) -> Source:
 
 
 def _untrained(name: str, seed: int) -> Source:
-    models = registry.of("model")
-    sizes: dict[str, Any] = {"in_channels": 3, "image_size": (BUILT_AT, BUILT_AT), "out_features": 1}
+    try:
+        make = image_network(name)
+    except ValueError as error:
+        raise UserError(f"task.network={error}; weights of a run or of torchvision are task.weights") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name not in models:
-            net = models.get("torchvision")(arch=_known(name), **sizes).net
-        elif sizes.keys() <= models.describe(name).parameters.keys():
-            net = models.get(name)(**sizes)
-        else:
-            raise UserError(f"task.network={name}: is no model from images to numbers")
+        net = make(in_channels=3, image_size=(BUILT_AT, BUILT_AT), out_features=1)
     return Source(net, 3, MEAN, STD, f"{name}, untrained (network_seed {seed})")
-
-
-def _known(name: str) -> str:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name in known:
-        return name
-    near = suggest(name, [*known, *registry.of("model").names()])
-    raise UserError(
-        f"task.network={name}: no such network{near}; it is a model of images of dlrun, such as resnet, or of "
-        "torchvision, such as vgg19; weights of a run or of torchvision are task.weights"
-    )
 
 
 def _is_published(weights: str) -> bool:

@@ -26,11 +26,7 @@ SHOWN_PAIRS, SHOWN_QUERIES, SHOWN_NEAREST = 8, 6, 6
 ROWS = 64  # of a table of distances that are computed at once
 ROUNDS = 10  # in which each picture looks for its person among others
 
-COMPARED = (
-    "roc_auc",
-    "recall_at_1",
-    "one_shot",
-)  # with pixels and with an untrained network, for no threshold is chosen
+COMPARED = ("roc_auc", "recall_at_1", "one_shot")  # with raw pixels and an untrained network
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -125,7 +121,7 @@ class Verification(Task):
         """
         people = list(dict.fromkeys(names))
         member = torch.tensor([people.index(name) for name in names])
-        distance = self.distance(output.float().cpu(), known.float().cpu())  # (n, m)
+        distance = in_rows(self.distance, output.float().cpu(), known.float().cpu())  # (n, m)
         nearest = torch.stack([distance[:, member == k].amin(dim=1) for k in range(len(people))], dim=1)
         best = nearest.topk(min(RANKED, len(people)), dim=1, largest=False)
         threshold = model.get_buffer("threshold").item()
@@ -140,7 +136,7 @@ class Verification(Task):
 
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """Who is seen, who is nearest to it, and how near."""
-        distance = self.distance(output, output).fill_diagonal_(torch.inf)
+        distance = in_rows(self.distance, output, output).fill_diagonal_(torch.inf)
         nearest = distance.min(dim=1)
         names = [self.class_names[k] for k in target.tolist()]
         return {
@@ -155,7 +151,7 @@ class Verification(Task):
 
         output, target = some(findings.outputs.float(), findings.target)
         index = chosen_of(len(findings.target))
-        distance = in_rows(self.distance, output)
+        distance = in_rows(self.distance, output, output)
         row, column = torch.triu_indices(len(target), len(target), offset=1)
         is_same = target[row] == target[column]
         apart = distance[row, column]
@@ -240,7 +236,7 @@ class Pairs(Gathered):
     def value(self, output: Tensor, target: Tensor) -> dict[str, float]:
         output, target = some(output, target)
         row, column = torch.triu_indices(len(target), len(target), offset=1)
-        distance = in_rows(self.distance, output)[row, column]
+        distance = in_rows(self.distance, output, output)[row, column]
         is_same = target[row] == target[column]
         same, different = distance[is_same], distance[~is_same]
         found = {"spread": different.mean().item()} if len(different) else {}
@@ -271,7 +267,7 @@ class Neighbours(Gathered):
 
     def value(self, output: Tensor, target: Tensor) -> dict[str, float]:
         output, target = some(output, target)
-        distance = in_rows(self.distance, output).fill_diagonal_(torch.inf)
+        distance = in_rows(self.distance, output, output).fill_diagonal_(torch.inf)
         is_same = target[:, None] == target[None]
         looks = is_same.sum(dim=1) > 1
         if not looks.any() or len(target.unique()) < 2:
@@ -282,14 +278,18 @@ class Neighbours(Gathered):
     def _one_shot(self, distance: Tensor, is_same: Tensor, target: Tensor) -> float:
         """Each picture looks `ROUNDS` times, the same ones for the same part."""
         chance = torch.Generator().manual_seed(0)
-        people = target.unique()
-        # One picture of each person, drawn for each look: the highest of random numbers.
+        people, member = target.unique(return_inverse=True)
+        counts = member.bincount()
+        first = counts.cumsum(dim=0) - counts  # of each person, in an order by people
         right = []
         for _ in range(ROUNDS):
-            number = torch.rand(distance.shape, generator=chance).masked_fill(distance.isinf(), -1)
-            of_person = torch.stack([number.masked_fill(target != who, -1).argmax(dim=1) for who in people], dim=1)
-            near = distance.gather(1, of_person)  # (n, people)
-            is_own = is_same.gather(1, of_person)
+            # In any order of the pictures, the one that is known of each person, and another for whom that one looks.
+            order = torch.randperm(len(target), generator=chance)
+            order = order[member[order].argsort(stable=True)]
+            known, other = order[first], order[torch.minimum(first + 1, first + counts - 1)]
+            is_itself = distance[:, known].isinf()  # (n, people)
+            near = torch.where(is_itself, distance[:, other], distance[:, known])
+            is_own = is_same[:, known]
             drawn = torch.rand(near.shape, generator=chance).masked_fill(is_own, 2)
             asked = drawn.topk(min(self.ways, len(people)), dim=1).indices  # its own person is always among them
             best = near.gather(1, asked).argmin(dim=1, keepdim=True)
@@ -322,7 +322,10 @@ class RawPixels(Gathered):
 
 
 class Untrained(Gathered):
-    """What the same network says before it has learned: `untrained_roc_auc`, and so on as `RawPixels`."""
+    """What the same network says before it has learned: `untrained_roc_auc`, and so on as `RawPixels`.
+
+    Of a network with weights that no `reset_parameters` draws anew there is none: it would not be untrained.
+    """
 
     better: ClassVar[Mapping[str, str]] = {f"untrained_{name}": "max" for name in COMPARED}
 
@@ -331,17 +334,22 @@ class Untrained(Gathered):
         self.model, self.distance, self.ways = copy.deepcopy(model).eval(), distance, ways
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)
-            for module in self.model.modules():
-                reset: Any = getattr(module, "reset_parameters", None)
-                if reset is not None:
-                    reset()
+            self.is_whole = all(_drawn_anew(module) for module in self.model.modules())
 
     def update(self, output: Any, batch: Batch, losses: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             self.batches.append((self.model(*batch.inputs), batch.target, batch.index))
 
     def value(self, output: Tensor, target: Tensor) -> dict[str, float]:
-        return _compared("untrained", output, target, self.distance, self.ways)
+        return _compared("untrained", output, target, self.distance, self.ways) if self.is_whole else {}
+
+
+def _drawn_anew(module: nn.Module) -> bool:
+    """Draws the weights of a module, without those of its parts; False if it has some and no way to."""
+    reset: Any = getattr(module, "reset_parameters", None)
+    if reset is not None:
+        reset()
+    return reset is not None or next(module.parameters(recurse=False), None) is None
 
 
 def _compared(name: str, output: Tensor, target: Tensor, distance: Distance, ways: int) -> dict[str, float]:
@@ -349,9 +357,9 @@ def _compared(name: str, output: Tensor, target: Tensor, distance: Distance, way
     return {f"{name}_{key}": found[key] for key in COMPARED if key in found}
 
 
-def in_rows(distance: Distance, output: Tensor) -> Tensor:
-    """The distances (N, N) of all examples, some rows at a time: all differences at once take gigabytes."""
-    return torch.cat([distance(rows, output) for rows in output.split(ROWS)])
+def in_rows(distance: Distance, one: Tensor, other: Tensor) -> Tensor:
+    """The distances (n, m), some rows at a time: all differences at once take gigabytes."""
+    return torch.cat([distance(rows, other) for rows in one.split(ROWS)])
 
 
 def some(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

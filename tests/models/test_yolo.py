@@ -8,7 +8,7 @@ import torch
 from dlrun.models.parts.receptive import receptive_field
 from dlrun.models.rcnn import FastRCNN
 from dlrun.models.sliding_window import SlidingWindow
-from dlrun.models.yolo import EMPTY_AT_FIRST, YOLO, flat
+from dlrun.models.yolo import EMPTY_AT_FIRST, YOLO, encoded, flat
 
 
 def yolo(**keys):
@@ -177,7 +177,7 @@ def test_what_is_encoded_is_decoded(channels, image_size, keys):
     model.begin([rows], [kinds])
     raw = flat(model.raw(torch.zeros(1, 3, height, width))).detach()
     owner, truth, _ = model.assigned(raw.shape[:2], [rows], [kinds])
-    place, size = model._encoded(truth[owner.clamp(min=0)])
+    place, size = encoded(truth[owner.clamp(min=0)], model.places(raw.device))
     told = torch.zeros_like(raw)
     told[..., [1, 2]], told[..., [4, 3]] = place.logit(), size
     taught = owner[0] >= 0
@@ -209,7 +209,7 @@ def test_networks_of_torchvision_are_backbones(name):
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"backbone": "resnet1"}, "no such model; did you mean"),
+        ({"backbone": "resnet1"}, "backbone resnet1: no such network; did you mean"),
         ({"backbone": "gru"}, "backbone gru: is no model from images to numbers"),
         ({"backbone": "unet"}, "backbone unet: is no model from images to numbers"),
         ({"backbone": "mlp"}, "backbone mlp: is no model from images to numbers|it makes no map"),

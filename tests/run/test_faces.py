@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from killing import content, killed_in_training
+from killing import same_bits
 from PIL import Image
 
 from dlrun.cli import main
@@ -39,13 +39,7 @@ def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path
     dlrun(*words, "folder=whole", f"logger.pictures={str(draws).lower()}")
     assert json.loads((tmp_path / "whole/status.json").read_text())["watch"] == "val/roc_auc"
     assert {path.stem for path in (tmp_path / "whole/plots").glob("*.png")} == (PICTURES if draws else set())
-    whole = content(tmp_path / "whole")
-    words.append("logger.pictures=false")
-    dlrun(*words, "folder=workers", "device.residency=workers", "device.workers=2")
-    assert content(tmp_path / "workers") == whole
-    killed_in_training([*words, "folder=killed"], step=3)
-    dlrun("resume", "killed")
-    assert content(tmp_path / "killed") == whole
+    same_bits([*words, "logger.pictures=false"], tmp_path, step=3)
 
     summary = json.loads((tmp_path / "whole/summary.json").read_text())["metrics"]
     best = checkpoint.read(tmp_path / "whole/checkpoints/best.safetensors")["model"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from killing import content, killed_in_training
+from killing import same_bits
 
 from dlrun.cli import main
 from dlrun.models import MODELS
@@ -69,14 +69,7 @@ def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path
     assert json.loads((tmp_path / "whole/status.json").read_text())["watch"] == f"val/{watch}"
     drawn = {path.stem for path in (tmp_path / "whole/plots").glob("*.png")}
     assert drawn == pictures | {"learning_curves"}
-    whole = content(tmp_path / "whole")
-
-    words.append("logger.pictures=false")
-    dlrun(*words, "folder=workers", "device.residency=workers", "device.workers=2")
-    assert content(tmp_path / "workers") == whole
-    killed_in_training([*words, "folder=killed"], step=5)
-    dlrun("resume", "killed")
-    assert content(tmp_path / "killed") == whole
+    same_bits([*words, "logger.pictures=false"], tmp_path, step=5)
 
     dlrun("eval", "whole")
     dlrun("report", "whole", "killed")

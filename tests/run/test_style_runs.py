@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from killing import content, killed_in_training
+from killing import same_bits
 from PIL import Image
 
 from dlrun.cli import main
@@ -40,12 +40,7 @@ def failed(capsys, code, *words):
 def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(words, tmp_path):
     words = [*SMALL, *words, "trainer.epochs=6"]
     dlrun(*words, "folder=whole")
-    whole = content(tmp_path / "whole")
-    dlrun(*words, "folder=workers", "device.residency=workers", "device.workers=1")
-    assert content(tmp_path / "workers") == whole
-    killed_in_training([*words, "folder=killed"], step=4)
-    dlrun("resume", "killed")
-    assert content(tmp_path / "killed") == whole
+    same_bits(words, tmp_path, step=4)
     for name in ("result", "samples", "style_transfer", "gram"):
         assert (tmp_path / f"killed/plots/{name}.png").read_bytes() == (
             tmp_path / f"whole/plots/{name}.png"

@@ -146,7 +146,7 @@ def test_a_run_brings_its_weights_the_scaling_of_its_data_and_their_grey(trained
             None,
             r"^task.network=vgg91: no such network; did you mean vgg19\?; it is a model of images of dlrun",
         ),
-        ("linear", None, "^task.network=linear: is no model from images to numbers$"),
+        ("linear", None, "^task.network=linear: is no model from images to numbers; "),
         (None, "nowhere", "^task.weights=nowhere: no such folder or file; give the folder of a run"),
         (None, "VGG91_Weights.DEFAULT", r"^task.weights=VGG91_Weights.DEFAULT: torchvision has no VGG91_Weights; did"),
         (None, "Raft_Large_Weights.DEFAULT", "are not of a classifier, such as VGG19_Weights.DEFAULT$"),

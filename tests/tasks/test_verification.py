@@ -15,7 +15,17 @@ from dlrun.engine.contracts import Batch
 from dlrun.models.embedder import Embedder
 from dlrun.tasks.siamese import Siamese
 from dlrun.tasks.triplet import Triplet, mined
-from dlrun.tasks.verification import Neighbours, Pairs, Taught, area, best_threshold, manhattan, pairs, squared
+from dlrun.tasks.verification import (
+    Neighbours,
+    Pairs,
+    Taught,
+    Untrained,
+    area,
+    best_threshold,
+    manhattan,
+    pairs,
+    squared,
+)
 
 SPEC = DataSpec("image", "identity", in_channels=1, image_size=(16, 16), out_features=6)
 
@@ -68,6 +78,34 @@ def test_neighbours_by_hand():
     output, target = people(1, num=8, noise=1.5)
     two, all_ = (Neighbours(squared, ways).value(output, target)["one_shot"] for ways in (2, 8))
     assert Neighbours(squared, 2).value(output, target)["one_shot"] == two > all_ > 1 / 8
+
+
+def test_many_people_are_looked_among_in_a_moment():
+    """Of 2,000 pictures of a thousand people no table of all looks is drawn: that took minutes."""
+    output, target = people(0, num=1000, pictures=2, noise=0.3, size=16)
+    found = Neighbours(squared, 5).value(output, target)
+    assert 0.9 < found["one_shot"] <= 1
+
+
+def test_a_network_that_cannot_be_drawn_anew_has_no_figure_before_training():
+    output, target = people(0)
+    batch = Batch((torch.rand(20, 1, 16, 16),), target, torch.arange(20))
+    plain = Embedder(in_channels=1, image_size=16, channels=(4,))
+    learned = Embedder(in_channels=1, image_size=16, channels=(4,))
+    with torch.no_grad():
+        for parameter in learned.parameters():
+            parameter.add_(1)
+    figures = []
+    for model in (plain, learned):
+        metric = Untrained(model, squared, 5)
+        metric.update(output, batch, {})
+        figures.append(metric.compute())
+    # Whatever was learned: the weights are drawn anew, by a seed of their own.
+    assert figures[0] == figures[1] and figures[0].keys() == Untrained.better.keys()
+    plain.extra = torch.nn.ParameterList([torch.nn.Parameter(torch.ones(3))])
+    metric = Untrained(plain, squared, 5)
+    metric.update(output, batch, {})
+    assert metric.compute() == {}
 
 
 def test_one_shot_of_chance_is_one_in_so_many():

@@ -1,12 +1,10 @@
 """Any image network in place of a small body: whole, or its maps of features alone."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from dlrun.config import registry
-from dlrun.config.schema import suggest
+from dlrun.config.networks import image_network
 
 LEAST_CELLS = 8  # along a side of the map, so that neighbours are not all in one cell
 
@@ -60,18 +58,11 @@ def network(name: str, in_channels: int, image_size: int | tuple[int, int], out_
 
     **Raises:** `ValueError` if there is none of that name.
     """
+    try:
+        make = image_network(name)
+    except ValueError as error:
+        raise ValueError(f"backbone {error}") from error
     models = registry.of("model")
-    sizes: dict[str, Any] = {"in_channels": in_channels, "image_size": image_size, "out_features": out_features}
-    if name in models:
-        if not sizes.keys() <= models.describe(name).parameters.keys() or "answers" in models.describe(name).attributes:
-            raise ValueError(f"backbone {name}: is no model from images to numbers")
-        return models.get(name)(**sizes)
-    import torchvision
-
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise ValueError(
-            f"backbone {name!r}: no such model{suggest(name, [*known, *models.names()])}; it is an image model "
-            "of dlrun, such as resnet, or of torchvision, such as resnet18"
-        )
-    return models.get("torchvision")(arch=name, **sizes).net
+    if name in models and "answers" in models.describe(name).attributes:
+        raise ValueError(f"backbone {name}: is no model from images to numbers")
+    return make(in_channels=in_channels, image_size=image_size, out_features=out_features)

@@ -14,8 +14,12 @@ class PairUnit(nn.Module):
 
     def __init__(self, embedding_size: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(embedding_size))
-        self.bias = nn.Parameter(torch.ones(()))
+        self.weight, self.bias = nn.Parameter(torch.empty(embedding_size)), nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.weight)
+        nn.init.ones_(self.bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
         return embedding * self.weight  # (B, E)
