@@ -176,10 +176,14 @@ class DataSet:
 class Order:
     """Which examples are in which batch of an epoch: a function of (seed, epoch) alone.
 
-    `sizes` has the number of examples of each batch; it is the same in each epoch and known before one is drawn.
+    **Attributes:**
+
+    - `sizes`: the number of examples of each batch; it is the same in each epoch and known before one is drawn.
+    - `repeats`: whether an example can come more than once in an epoch.
     """
 
     sizes: Sequence[int] = ()
+    repeats: bool = False
 
     def batches(self, epoch: int | None) -> Sequence[Tensor]:
         """The indices (B,) of each batch, on the host; without an epoch, those of the first."""

@@ -2,7 +2,8 @@
 
 Two roads give the same values: a part that is held on the training device is asked for a batch by its index; of another
 one batches are read in this process or in DataLoader workers. Examples are augmented on the device, by (seed, epoch,
-index) alone. A position in training is therefore (epoch, batch), and the number of workers changes nothing.
+index, how often it came before in that epoch) alone. A position in training is therefore (epoch, batch), and the number
+of workers changes nothing.
 """
 
 import ctypes
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dlrun.engine import nested
 from dlrun.engine.contracts import Batch, Loader, LoaderOptions, Order, Part
-from dlrun.engine.order import Random, Sequential
+from dlrun.engine.order import Random, Sequential, times_before
 
 END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -39,26 +40,37 @@ class PartLoader(Loader):
         if self.source is not None:
             yield from self.source.batches(epoch, start)
             return
-        for index in self.order.batches(epoch)[start:]:
-            yield self.prepared(self.part.take(self.rows(epoch, index)), epoch, index)
+        for index, turn in self.order_of(epoch)[start:]:
+            yield self.prepared(self.part.take(self.rows(epoch, index, turn)), epoch, turn)
 
-    def rows(self, epoch: int | None, index: Tensor) -> Tensor:
+    def order_of(self, epoch: int | None) -> list[tuple[Tensor, Tensor]]:
+        """For each batch its examples (B,) and, for each of these, the number that its augmentation is drawn by.
+
+        That number is its index; when it comes again in an epoch, another one, so that it is not changed alike.
+        """
+        batches = self.order.batches(epoch)
+        if self.options.augment is None or not self.order.repeats:
+            return [(index, index) for index in batches]
+        turns = torch.cat([*batches]) + len(self.part) * times_before(torch.cat([*batches]))
+        return list(zip(batches, turns.split([len(index) for index in batches]), strict=True))
+
+    def rows(self, epoch: int | None, index: Tensor, turn: Tensor) -> Tensor:
         """What is read for the examples `index` (B,): they, and behind them what they are mixed with."""
         if epoch is None or self.options.augment is None:
             return index
-        partners = self.options.augment.partners(epoch, index, len(self.part))
+        partners = self.options.augment.partners(epoch, turn, len(self.part))
         return index if partners is None else torch.cat([index, partners])
 
-    def prepared(self, raw: Batch, epoch: int | None, index: Tensor) -> Batch:
-        """`raw` as the model takes it; `index` (B,) are its examples, on the host."""
+    def prepared(self, raw: Batch, epoch: int | None, turn: Tensor) -> Batch:
+        """`raw` as the model takes it; `turn` (B,) as in `order_of`, on the host."""
         if self.options.augment is not None and epoch is not None:
-            raw = self.options.augment(raw, self.part, epoch, index)
+            raw = self.options.augment(raw, self.part, epoch, turn)
         raw.inputs = self.options.prepare(raw.inputs)
         return raw
 
     def example(self, epoch: int | None = None) -> Batch:
         first = torch.zeros(1, dtype=torch.int64)
-        return self.prepared(self.part.take(self.rows(epoch, first)).to(self.device), epoch, first)
+        return self.prepared(self.part.take(self.rows(epoch, first, first)).to(self.device), epoch, first)
 
 
 def _usual(part: Part, options: LoaderOptions) -> Order:
@@ -92,12 +104,12 @@ class _Source:
         )
 
     def batches(self, epoch: int | None, start: int) -> Iterator[Batch]:
-        order = self.loader.order.batches(epoch)[start:]
-        self.schedule.wanted = [self.loader.rows(epoch, index).tolist() for index in order]
-        for index, raw in zip(order, self.reader, strict=True):
+        order = self.loader.order_of(epoch)[start:]
+        self.schedule.wanted = [self.loader.rows(epoch, index, turn).tolist() for index, turn in order]
+        for (_, turn), raw in zip(order, self.reader, strict=True):
             raw = raw.to(self.loader.device)
             raw.target = nested.unpacked(raw.target)
-            yield self.loader.prepared(raw, epoch, index)
+            yield self.loader.prepared(raw, epoch, turn)
 
 
 class _Schedule(Sampler[list[int]]):

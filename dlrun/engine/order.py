@@ -21,6 +21,16 @@ def sizes(num_examples: int, batch_size: int, drop_last: bool = False, limit: in
     return ([batch_size] * full + ([rest] if rest and not drop_last else []))[:limit]
 
 
+def times_before(index: Tensor) -> Tensor:
+    """For each entry of `index` (N,), how many before it are the same."""
+    order = index.argsort(stable=True)
+    place = torch.arange(len(index))
+    is_first = torch.ones(len(index), dtype=torch.bool)
+    is_first[1:] = index[order][1:] != index[order][:-1]
+    first = torch.where(is_first, place, 0).cummax(dim=0).values
+    return torch.empty_like(index).scatter_(0, order, place - first)
+
+
 class Sequential(Order):
     """The examples as they stand in their part."""
 
@@ -50,6 +60,8 @@ class Random(Sequential):
 
 class Weighted(Random):
     """As many examples as there are, with replacement, each as likely as its weight (N,)."""
+
+    repeats: bool = True
 
     def __init__(self, weights: Tensor, batch_size: int, seed: int, drop_last: bool = False, limit: int | None = None):
         super().__init__(len(weights), batch_size, seed, drop_last, limit)
@@ -83,13 +95,17 @@ class ByLength(Random):
 class PerClass(Order):
     """P classes x K samples a batch: of each class in it exactly K different examples (Hermans et al. 2017).
 
-    Each example is in at most one batch of an epoch. What does not fill up to K, or to P classes, waits for another
-    epoch; `too_small` are the classes that have fewer than K examples and are never drawn.
+    In a round each example is in at most one batch. What does not fill up to K, or to P classes, waits for another
+    round; `too_small` are the classes that have fewer than K examples and are never drawn. An epoch is a round, or with
+    `num_batches` as many rounds as that takes, the last one not to its end.
 
     **Raises:** `ValueError` if there are fewer than P classes of at least K examples.
     """
 
-    def __init__(self, labels: Tensor, num_classes: int, num_samples: int, seed: int, limit: int | None = None):
+    def __init__(
+        self, labels: Tensor, num_classes: int, num_samples: int, seed: int, limit: int | None = None,
+        num_batches: int | None = None,
+    ):  # fmt: skip
         classes, counts = labels.unique(return_counts=True)
         self.too_small = classes[counts < num_samples].tolist()
         self.members = [torch.nonzero(labels == k).flatten() for k in classes[counts >= num_samples].tolist()]
@@ -100,19 +116,27 @@ class PerClass(Order):
             )
         self.num_classes, self.num_samples, self.seed = num_classes, num_samples, seed
         groups = [len(each) // num_samples for each in self.members]
-        num_batches = sum(groups) // num_classes
+        self.in_round = sum(groups) // num_classes
         # A class is in a batch once: so many batches can be filled from groups of unequal number.
-        while sum(min(group, num_batches) for group in groups) < num_batches * num_classes:
-            num_batches -= 1
-        self.sizes = ([num_classes * num_samples] * num_batches)[:limit]
+        while sum(min(group, self.in_round) for group in groups) < self.in_round * num_classes:
+            self.in_round -= 1
+        num = self.in_round if num_batches is None else num_batches
+        self.sizes = ([num_classes * num_samples] * num)[:limit]
+        self.repeats = len(self.sizes) > self.in_round
 
     def batches(self, epoch: int | None) -> Sequence[Tensor]:
         chance = generator(self.seed, epoch)
+        found: list[Tensor] = []
+        while len(found) < len(self.sizes):
+            found += self._round(chance, min(self.in_round, len(self.sizes) - len(found)))
+        return found
+
+    def _round(self, chance: torch.Generator, num_batches: int) -> list[Tensor]:
         shuffled = [each[torch.randperm(len(each), generator=chance)] for each in self.members]
         size = self.num_samples
         groups = [list(each[: len(each) // size * size].split(size)) for each in shuffled]
         found = []
-        for _ in self.sizes:
+        for _ in range(num_batches):
             # Those with most left first, or they would be left over; among equals by chance.
             left = torch.tensor([len(each) for each in groups]) + torch.rand(len(groups), generator=chance)
             chosen = left.topk(self.num_classes).indices.tolist()

@@ -31,20 +31,25 @@ class Balanced(Sampler):
 class ClassesBySamples(Sampler):
     """`num_classes` classes x `num_samples` examples of each a batch, as losses of pairs and triples want them.
 
-    `trainer.batch_size` does not count. What does not fill up a batch waits for another epoch.
+    `trainer.batch_size` does not count. What does not fill up a batch waits for another round.
     """
 
     takes: ClassVar[str] = "labels"
 
-    def __init__(self, *, num_classes: PositiveInt = 8, num_samples: PositiveInt = 4):
+    def __init__(
+        self, *, num_classes: PositiveInt = 8, num_samples: PositiveInt = 4, num_batches: PositiveInt | None = None
+    ):  # fmt: skip
         """**Arguments:**
 
         - `num_classes`: P, the classes in each batch.
         - `num_samples`: K, the examples of each of them, all different; a batch has P x K examples.
+        - `num_batches`: of an epoch, which goes through the examples as often as that takes; None: once.
         """
-        self.num_classes, self.num_samples = num_classes, num_samples
+        self.num_classes, self.num_samples, self.num_batches = num_classes, num_samples, num_batches
 
     def loader(self, part: Part, options: LoaderOptions) -> Loader:
         assert part.labels is not None, "sampler and data were checked before"
-        order: Order = PerClass(part.labels, self.num_classes, self.num_samples, options.seed, options.limit)
+        order: Order = PerClass(
+            part.labels, self.num_classes, self.num_samples, options.seed, options.limit, self.num_batches
+        )
         return PartLoader(part, options, order)

@@ -118,6 +118,52 @@ def test_every_class_of_a_batch_of_all_is_drawn_as_often_as_the_smallest_allows(
     assert (found[unequal().target == 0] > 0).sum() > 80
 
 
+def test_an_epoch_of_more_batches_goes_round_again_and_of_fewer_ends_early():
+    examples = part(torch.arange(60) % 6)
+    for num in (1, 4, 11):
+        source = loader(ClassesBySamples(num_classes=4, num_samples=3, num_batches=num), examples)
+        batches = [batch.index for batch in source.batches(0)]
+        assert len(batches) == source.num_batches == num
+        assert source.order.repeats is (num > 4)
+        for first in range(0, num, 4):
+            seen = torch.cat(batches[first : first + 4])
+            assert len(seen.unique()) == len(seen)
+        assert all(
+            torch.equal(a.index, b) for a, b in zip(source.batches(0, num // 2), batches[num // 2 :], strict=True)
+        )
+    assert source.num_in(0, 11) == 11 * 12
+    assert loader(ClassesBySamples(num_classes=4, num_samples=3, num_batches=11), examples, limit=6).num_batches == 6
+
+
+class Shifted:
+    """Adds the number that an augmentation is drawn by, and mixes with the example that has the same remainder."""
+
+    def partners(self, epoch, index, num_examples):
+        return index % num_examples
+
+    def __call__(self, raw, part, epoch, index):
+        raw.inputs, raw.target, raw.index = (index,), raw.target[: len(index)], raw.index[: len(index)]
+        return raw
+
+
+@pytest.mark.parametrize("workers", [None, 0])
+@pytest.mark.parametrize(
+    "sampler", [Balanced(), ClassesBySamples(num_classes=2, num_samples=2, num_batches=40), Full()]
+)
+def test_an_example_that_comes_again_in_an_epoch_is_changed_anew(sampler, workers):
+    source = loader(sampler, unequal(), workers=workers, augment=Shifted())
+    drawn_by = torch.cat([batch.inputs[0] for batch in source.batches(0)])
+    index = torch.cat([batch.index for batch in source.batches(0)])
+    assert torch.equal(drawn_by % 100, index)
+    assert len(drawn_by.unique()) == len(drawn_by)
+    # The n-th time by the n-th number: what comes once is changed as it always was.
+    for own in index.unique():
+        assert drawn_by[index == own].tolist() == [int(own) + 100 * time for time in range(int((index == own).sum()))]
+    half = source.num_batches // 2
+    late = torch.cat([batch.inputs[0] for batch in source.batches(0, half)])
+    assert torch.equal(late, drawn_by[-len(late) :])
+
+
 def test_the_road_changes_nothing():
     for sampler in (Full(), Balanced(), ClassesBySamples(num_classes=2, num_samples=2)):
         roads = [loader(sampler, unequal(), workers=workers) for workers in (None, 0)]
