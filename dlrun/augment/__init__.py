@@ -11,6 +11,7 @@ AUGMENTS = Registry(
         "none": "dlrun.augment.augmentation:none",
         "geometric": "dlrun.augment.geometric:Geometric",
         "colour": "dlrun.augment.colour:Colour",
+        "portrait": "dlrun.augment.portrait:Portrait",
         "randaugment": "dlrun.augment.policies:RandAugment",
         "trivialaugment": "dlrun.augment.policies:TrivialAugment",
         "erasing": "dlrun.augment.erasing:Erasing",

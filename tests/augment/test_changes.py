@@ -14,6 +14,7 @@ from dlrun.augment.colour import Colour, grey
 from dlrun.augment.erasing import Erasing
 from dlrun.augment.geometric import Geometric, Move
 from dlrun.augment.mixing import CutMix, Mixup
+from dlrun.augment.portrait import Portrait
 from dlrun.engine.draws import Draws
 
 IMAGES = torch.rand(6, 3, 10, 14, generator=torch.Generator().manual_seed(0))
@@ -111,6 +112,21 @@ def test_each_change_of_light_is_torchvision_s():
         wanted = torch.stack([adjust(image, factor) for image, factor in zip(calm, factors.tolist(), strict=True)])
         close(found, wanted, atol=2e-3)  # torchvision rounds the weights of grey to four digits
         assert (found - calm).abs().max() > 0.02
+
+
+def test_light_from_one_side_is_a_ramp_that_keeps_the_mean():
+    quiet = dict(mirror=0.0, shift=0, rotation=0.0, scale=0.0, light=0.0)
+    even = torch.full((200, 3, 9, 15), 0.5)
+    found = changed(Portrait(**quiet, side_light=0.4), even, draws(200))
+    close(found.mean(dim=(1, 2, 3)), even[:, 0, 0, 0])
+    middle = found[:, :, 4, 7]
+    close(middle, torch.full_like(middle, 0.5))
+    right, lower = found[:, :, 4, -1] / 0.5 - 1, found[:, :, -1, 7] / 0.5 - 1
+    for edge in (right, lower):
+        assert -0.4 <= edge.min() < -0.3
+        assert 0.3 < edge.max() <= 0.4
+        close(edge, edge[:, :1].expand(-1, 3))
+    close(found[:, :, -1, -1], 0.5 * (1 + right + lower))
 
 
 def test_a_turn_of_hue_keeps_greys_and_carries_red_to_green():

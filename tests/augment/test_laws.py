@@ -145,6 +145,7 @@ def test_nothing_is_brought_back_from_the_device(name):
     [
         ("geometric", dict(padding=0, rotation=0.0, shear=0.0, scale=0.0, warp=0.0)),
         ("colour", dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, pca=0.0)),
+        ("portrait", dict(mirror=0.0, shift=0, rotation=0.0, scale=0.0, light=0.0, side_light=0.0)),
         ("erasing", dict(probability=0.0)),
         ("mixup", dict(probability=0.0)),
         ("cutmix", dict(probability=0.0)),
