@@ -392,6 +392,20 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """Examples as points, for a look around among them.
+
+    **Fields:**
+
+    - `vectors` (N, E); `names`: a line for each; `images` (N, C, H, W) uint8: a picture of each.
+    """
+
+    vectors: Tensor
+    names: Sequence[str]
+    images: Tensor
+
+
+@dataclass(frozen=True)
 class ImageFile:
     """An image of a person, and how it became an input of a model.
 
@@ -533,6 +547,10 @@ class Task:
     def pictures(self, findings: Findings) -> "Mapping[str, Figure | Tensor]":
         """Figures by name, of the evaluated part; a tensor (C, H, W) in 0..1 is a picture, kept pixel by pixel."""
         return {}
+
+    def embedded(self, findings: Findings) -> Embedded | None:
+        """Where the model puts examples of the evaluated part; None: it has no place for them."""
+        return None
 
     def sample(self, model: nn.Module, loader: Loader) -> str | Tensor | None:
         """What the model makes of something after an epoch: a text, or a picture (C, H, W) in 0..1."""

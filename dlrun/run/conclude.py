@@ -175,9 +175,8 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
             return model(*loader.options.prepare((raw.to(loader.device),))).cpu()
 
     assert final.index is not None, "the outputs were kept"
-    figures = task.pictures(
-        Findings(final.outputs, final.target, loader.part.subset(final.index), forward, model, loader)
-    )
+    findings = Findings(final.outputs, final.target, loader.part.subset(final.index), forward, model, loader)
+    figures = task.pictures(findings)
     drawn = {
         name: picture_png(figure) if isinstance(figure, torch.Tensor) else png_bytes(figure)
         for name, figure in figures.items()
@@ -194,6 +193,9 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
         (home.path / "plots" / f"{name}.png").write_bytes(png)
         if recorder.events is not None:
             recorder.events.picture(name, png, state.step)
+    embedded = task.embedded(findings) if recorder.events is not None else None
+    if recorder.events is not None and embedded is not None:
+        recorder.events.projector(embedded)
 
 
 def _early_and_late(epochs: Sequence[int]) -> list[int]:

@@ -3,13 +3,19 @@
 import contextlib
 import io
 import pathlib
+import shutil
 import warnings
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from dlrun.engine import nested
+from dlrun.engine.contracts import Embedded
+
+PROJECTOR = "projector"  # a folder of the run
+THUMBNAIL = 48  # pixels a side
 
 
 class Events:
@@ -54,6 +60,16 @@ class Events:
 
         image = Summary.Image(encoded_image_string=png)
         self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+    def projector(self, embedded: Embedded) -> None:
+        """Points with their pictures, for the tab Projector."""
+        images = embedded.images.float() / 255
+        small = F.interpolate(images, (THUMBNAIL, THUMBNAIL), mode="bilinear", antialias=True)
+        # A name of two lines would be two names.
+        names = [" ".join(name.split()) for name in embedded.names]
+        # torch names a folder by the step; a step would be no name for it, and what was there before stays.
+        shutil.rmtree(pathlib.Path(self.writer.log_dir) / PROJECTOR, ignore_errors=True)
+        self.writer.add_embedding(embedded.vectors, names, small, PROJECTOR, "embedding")  # type: ignore[arg-type]
 
     def graph(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> str | None:
         """The model's graph; returns the reason where a model cannot be traced."""

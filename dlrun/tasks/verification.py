@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Findings, Metric, Task
+from dlrun.engine.contracts import Batch, Embedded, Findings, Metric, Task
 from dlrun.engine.metrics import Gathered
 
 MOST_PICTURES = 2000  # of a part in all pairs; of more as many are drawn, always the same
@@ -195,6 +195,11 @@ class Verification(Task):
             (centred @ axes[:2].T).numpy(), target.numpy(), self.class_names, share
         )
         return found
+
+    def embedded(self, findings: Findings) -> Embedded:
+        index = chosen_of(len(findings.target))
+        names = [self.class_names[k] for k in findings.target[index].tolist()]
+        return Embedded(findings.outputs[index].float(), names, findings.raw(index))
 
     def _triplets(self, distance: Tensor, target: Tensor, images: Callable[[Tensor], Any]) -> Any:
         """Anchors with their farthest positive, and the nearest negative that is farther still."""

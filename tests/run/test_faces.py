@@ -36,7 +36,9 @@ def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path
     monkeypatch.chdir(tmp_path)
     words = [*COMMON, *RUNS[name]]
     draws = name == "triplet"
-    dlrun(*words, "folder=whole", f"logger.pictures={str(draws).lower()}")
+    logged = f"logger.tensorboard={str(draws).lower()}"
+    dlrun(*words, "folder=whole", f"logger.pictures={str(draws).lower()}", logged)
+    assert (tmp_path / "whole/projector_config.pbtxt").exists() is draws
     assert json.loads((tmp_path / "whole/status.json").read_text())["watch"] == "val/roc_auc"
     assert {path.stem for path in (tmp_path / "whole/plots").glob("*.png")} == (PICTURES if draws else set())
     same_bits([*words, "logger.pictures=false"], tmp_path, step=3)
@@ -48,6 +50,38 @@ def test_a_run_gives_the_same_bits_on_both_roads_and_after_a_kill(name, tmp_path
     assert {"test/pixels_roc_auc", "test/untrained_one_shot", "test/one_shot"} <= summary.keys()
     dlrun("eval", "whole")
     dlrun("report", "whole", "killed")
+
+
+def test_the_projector_has_a_point_a_name_and_a_thumbnail_of_each_picture(tmp_path):
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    from dlrun.engine.contracts import Embedded
+    from dlrun.run.tensorboard import Events
+
+    vectors = torch.arange(14.0).view(7, 2)
+    names = ["ann", "two\nlines\tand a tab", "ann", "b", "b", "b", "b"]
+    images = torch.zeros(7, 1, 9, 11, dtype=torch.uint8)
+    images[3] = 200
+    for _ in range(2):  # a run that is resumed writes it once more
+        events = Events(tmp_path, None)
+        events.projector(Embedded(vectors, names, images))
+        events.close()
+    config = text_format.Parse((tmp_path / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    (shown,) = config.embeddings
+    lines = (tmp_path / shown.tensor_path).read_text().splitlines()
+    assert [[float(cell) for cell in line.split("\t")] for line in lines] == vectors.tolist()
+    found = (tmp_path / shown.metadata_path).read_text().splitlines()
+    assert found == ["ann", "two lines and a tab", "ann", "b", "b", "b", "b"]
+    width, height = shown.sprite.single_image_dim
+    with Image.open(tmp_path / shown.sprite.image_path) as sprite:
+        assert sprite.size == (3 * width, 3 * height)  # 7 pictures in rows of 3
+        bright = [
+            sprite.getpixel((column * width + width // 2, row * height + height // 2))[0]
+            for row in range(3)
+            for column in range(3)
+        ]
+    assert [value > 100 for value in bright] == [place == 3 for place in range(9)]
 
 
 @pytest.fixture(scope="module")
