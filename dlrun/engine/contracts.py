@@ -180,10 +180,12 @@ class Order:
 
     - `sizes`: the number of examples of each batch; it is the same in each epoch and known before one is drawn.
     - `repeats`: whether an example can come more than once in an epoch.
+    - `never`: the classes of which no example is ever drawn.
     """
 
     sizes: Sequence[int] = ()
     repeats: bool = False
+    never: Sequence[int] = ()
 
     def batches(self, epoch: int | None) -> Sequence[Tensor]:
         """The indices (B,) of each batch, on the host; without an epoch, those of the first."""

@@ -96,7 +96,7 @@ class PerClass(Order):
     """P classes x K samples a batch: of each class in it exactly K different examples (Hermans et al. 2017).
 
     In a round each example is in at most one batch. What does not fill up to K, or to P classes, waits for another
-    round; `too_small` are the classes that have fewer than K examples and are never drawn. An epoch is a round, or with
+    round; `never` has the classes of fewer than K examples. An epoch is a round, or with
     `num_batches` as many rounds as that takes, the last one not to its end.
 
     **Raises:** `ValueError` if there are fewer than P classes of at least K examples.
@@ -107,12 +107,12 @@ class PerClass(Order):
         num_batches: int | None = None,
     ):  # fmt: skip
         classes, counts = labels.unique(return_counts=True)
-        self.too_small = classes[counts < num_samples].tolist()
+        self.never = classes[counts < num_samples].tolist()
         self.members = [torch.nonzero(labels == k).flatten() for k in classes[counts >= num_samples].tolist()]
         if len(self.members) < num_classes:
             raise ValueError(
                 f"{num_classes} classes of {num_samples} samples a batch are asked for, and {len(self.members)} "
-                "classes have as many samples"
+                f"classes have as many samples{_instead(counts.tolist(), num_classes, num_samples)}"
             )
         self.num_classes, self.num_samples, self.seed = num_classes, num_samples, seed
         groups = [len(each) // num_samples for each in self.members]
@@ -142,6 +142,18 @@ class PerClass(Order):
             chosen = left.topk(self.num_classes).indices.tolist()
             found.append(torch.cat([groups[place].pop() for place in chosen]))
         return found
+
+
+def _instead(counts: Sequence[int], num_classes: int, num_samples: int) -> str:
+    """What could be asked for of classes with so many samples, at least two of two."""
+    falling = sorted(counts, reverse=True)
+    as_many = sum(count >= num_samples for count in counts)
+    found = [f"num_classes={as_many}"] if as_many > 1 else []
+    if len(falling) >= num_classes and falling[num_classes - 1] > 1:
+        found.append(f"num_samples={falling[num_classes - 1]}")
+    if not found and len(falling) > 1 and falling[1] > 1:
+        found.append(f"num_classes={sum(count > 1 for count in counts)} and num_samples=2")
+    return f"; possible is {' or '.join(found)}" if found else ""
 
 
 class Share(Order):

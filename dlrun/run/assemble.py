@@ -13,6 +13,7 @@ from dlrun.augment.augmentation import CHANGED_TARGETS, JOINED_TARGETS, MIXED_TA
 from dlrun.config import pairing
 from dlrun.config.check import Config
 from dlrun.config.filling import filled
+from dlrun.config.schema import few
 from dlrun.config.spec import DataSpec
 from dlrun.data import DATA, views
 from dlrun.engine import device as devices
@@ -28,6 +29,8 @@ from dlrun.optim.optimizers import Combined
 from dlrun.run.transfer import Transfer
 from dlrun.samplers import SAMPLERS
 from dlrun.tasks import TASKS
+
+MOST_NAMED = 5  # in a line
 
 
 @contextlib.contextmanager
@@ -207,6 +210,14 @@ def loaders(
             f"leaves no batch; use trainer.batch_size={max(1, examples)} or trainer.drop_last=false"
         )
     return made
+
+
+def left_out(train: Loader, spec: DataSpec) -> list[str]:
+    """A line on the classes of which a sampler draws nothing."""
+    if not train.order.never:
+        return []
+    names = few([spec.class_names[k] if spec.class_names else str(k) for k in train.order.never], MOST_NAMED)
+    return [f"dlrun: note: never drawn, with fewer samples than a batch takes of a class: {names}"]
 
 
 def _workers(config: Config, part: Part) -> int | None:

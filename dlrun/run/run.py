@@ -51,7 +51,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         seed_everything(config.seed)
         model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
         check_fit(config, model, task, train, val)
-        about = task.begin(model, parts["train"])
+        about = [*assemble.left_out(train, spec), *task.begin(model, parts["train"])]
         transferred = transfer.begin(config, model, spec, train.example().inputs, resumes=resume is not None)
         optimizer = assemble.optimizer(config, model, transferred)
         state = assemble.state(config, model, optimizer, task, train, transferred.freezing)

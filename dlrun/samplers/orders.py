@@ -1,8 +1,8 @@
 """Samplers of any data: the order of the train part's examples."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from dlrun.config.schema import PositiveInt
+from dlrun.config.schema import PositiveInt, Range
 from dlrun.engine.contracts import Loader, LoaderOptions, Order, Part, Sampler
 from dlrun.engine.loading import PartLoader
 from dlrun.engine.order import PerClass, Weighted
@@ -37,12 +37,13 @@ class ClassesBySamples(Sampler):
     takes: ClassVar[str] = "labels"
 
     def __init__(
-        self, *, num_classes: PositiveInt = 8, num_samples: PositiveInt = 4, num_batches: PositiveInt | None = None
+        self, *, num_classes: PositiveInt = 8, num_samples: Annotated[int, Range(low=2)] = 4,
+        num_batches: PositiveInt | None = None
     ):  # fmt: skip
         """**Arguments:**
 
         - `num_classes`: P, the classes in each batch.
-        - `num_samples`: K, the examples of each of them, all different; a batch has P x K examples.
+        - `num_samples`: K, the examples of each of them, all different, two or more; a batch has P x K examples.
         - `num_batches`: of an epoch, which goes through the examples as often as that takes; None: once.
         """
         self.num_classes, self.num_samples, self.num_batches = num_classes, num_samples, num_batches

@@ -80,7 +80,7 @@ def test_p_classes_of_k_samples_exactly(labels, num_classes, num_samples, seed):
     groups = (counts // num_samples).tolist()
     more = len(batches) + 1
     assert sum(min(group, more) for group in groups) < more * num_classes
-    assert made.too_small == [k for k, n in enumerate(counts.tolist()) if 0 < n < num_samples]
+    assert made.never == [k for k, n in enumerate(counts.tolist()) if 0 < n < num_samples]
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 4))

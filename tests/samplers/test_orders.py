@@ -66,7 +66,7 @@ def test_a_balanced_epoch_is_as_long_as_the_part_and_like_no_other():
 @given(
     labels=st.lists(st.integers(-3, 4), min_size=1, max_size=120),
     num_classes=st.integers(1, 5),
-    num_samples=st.integers(1, 4),
+    num_samples=st.integers(2, 4),
     epoch=st.integers(0, 3),
     data=st.data(),
 )
@@ -111,11 +111,12 @@ def test_classes_of_one_size_are_drawn_equally_often_and_each_example_too():
 
 
 def test_every_class_of_a_batch_of_all_is_drawn_as_often_as_the_smallest_allows():
-    source = loader(ClassesBySamples(num_classes=3, num_samples=1), unequal())
+    source = loader(ClassesBySamples(num_classes=2, num_samples=9), unequal())
     assert source.num_batches == 1
+    assert source.order.never == [2]
     found = counts(source, 300, 100)
-    assert [int(found[unequal().target == label].sum()) for label in range(3)] == [300, 300, 300]
-    assert (found[unequal().target == 0] > 0).sum() > 80
+    assert [int(found[unequal().target == label].sum()) for label in range(3)] == [2700, 2700, 0]
+    assert (found[unequal().target == 0] > 0).all()
 
 
 def test_an_epoch_of_more_batches_goes_round_again_and_of_fewer_ends_early():
@@ -180,6 +181,26 @@ def test_full_is_every_example_once():
 # ---- refusals
 
 
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ([5, 5, 3, 1], "; possible is num_classes=2 or num_samples=3"),
+        ([5, 1, 1, 1], ""),
+        ([9, 9], "; possible is num_classes=2"),
+        ([3, 3], "; possible is num_classes=2 and num_samples=2"),
+        ([3, 3, 2], "; possible is num_samples=2"),
+    ],
+)
+def test_what_could_be_drawn_instead_is_said_and_can_be(sizes, words):
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    with pytest.raises(ValueError, match="3 classes of 5 samples") as caught:
+        loader(ClassesBySamples(num_classes=3, num_samples=5), part(labels))
+    assert str(caught.value).endswith("as many samples" + words)
+    for choice in words.removeprefix("; possible is ").split(" or ") if words else []:
+        keys = {key: int(value) for key, value in (one.split("=") for one in choice.split(" and "))}
+        assert loader(ClassesBySamples(**{"num_classes": 3, "num_samples": 5} | keys), part(labels)).num_batches >= 1
+
+
 SMALL = ["data=synthetic", "model=mlp", "logger=none"]
 
 
@@ -197,11 +218,13 @@ SMALL = ["data=synthetic", "model=mlp", "logger=none"]
         (["data=motifs", "model=gin", "sampler=balanced"], "sampler=balanced: draws by class, and data=motifs"),
         (["data=hours", "model=mlp", "sampler=balanced"], "sampler=balanced: draws by class, and data=hours has"),
         ([*SMALL, "sampler=classes", "sampler.num_classes=0"], "sampler.num_classes: must be an integer of at least 1"),
+        ([*SMALL, "sampler=classes", "sampler.num_samples=1"], "sampler.num_samples: must be an integer of at least 2"),
         ([*SMALL, "sampler=classes", "sampler.num_sample=2"], "sampler.num_sample: unknown key; did you mean"),
         ([*SMALL, "sampler=balanced", "sampler.num_samples=2"], "sampler.num_samples: unknown key"),
         (
             [*SMALL, "sampler=classes", "sampler.num_classes=20"],
-            "sampler=classes: 20 classes of 4 samples a batch are asked for, and 10 classes have as many samples",
+            "sampler=classes: 20 classes of 4 samples a batch are asked for, and 10 classes have as many samples; "
+            "possible is num_classes=10",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
