@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from dlrun.config import pairing
 from dlrun.config.schema import few, suggest
 from dlrun.config.spec import PARTS, DataSpec
 from dlrun.data import DATA
+from dlrun.data.faces.orientations import ORIENTATIONS, Oriented
 from dlrun.data.faces.people import LEAST_PEOPLE, identity_spec
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import FilePart, TensorPart
@@ -34,6 +35,7 @@ class Identities(DataSet):
     def __init__(
         self, *, source: str = "digits", root: str | None = None, train_classes: tuple[int | str, ...] | None = None,
         val_classes: tuple[int | str, ...] = (5, 6), test_classes: tuple[int | str, ...] = (7, 8, 9),
+        orientations: Literal[1, 4, 8] = 1,
     ):  # fmt: skip
         """**Arguments:**
 
@@ -41,9 +43,11 @@ class Identities(DataSet):
         - `root`: the folder of its files, where it has any; None: its default.
         - `train_classes`: a number, counted from 0, or a name for each class to train on; None: all others.
         - `val_classes`, `test_classes`: those of the val and the test part; of none there is no such part.
+        - `orientations`: of each class to train on: 4: also turned by quarters, 8: and mirrored, each as a class of its
+          own, for square images. Of few classes many are made, and what tells them apart is shape.
 
         **Raises:** `UserError` for a source that has no images by class, a class that it does not have or that is in
-        two parts, and for a part of a single class.
+        two parts, for a part of a single class, and for several orientations of images that are not square.
         """
         self.images = _images_by_class(source, root)
         known = self.images.spec.class_names or tuple(map(str, range(self.images.spec.out_features or 0)))
@@ -68,7 +72,15 @@ class Identities(DataSet):
                     f"data.{part}_classes: at least {LEAST_PEOPLE} classes are needed, so that there is one to be told "
                     f"from, found {few(known[number] for number in own)}; the classes of data={source}: {few(known)}"
                 )
-        self.names = tuple(known[number] for own in self.classes.values() for number in own)
+        self.orientations = ORIENTATIONS[:orientations]
+        height, width = self.images.spec.image_size or (1, 1)
+        if height != width and orientations > 1:
+            raise UserError(
+                f"data.orientations: images of {height}x{width} are not square and cannot be turned by quarters; use 1"
+            )
+        plain = [known[number] for own in self.classes.values() for number in own]
+        turned = [known[number] + turn for turn in self.orientations[1:] for number in self.classes["train"]]
+        self.names = (*plain, *turned)
         self.num_classes = len(known)
 
     @property
@@ -85,6 +97,7 @@ class Identities(DataSet):
         **Raises:** `UserError` for a class without images.
         """
         numbers = torch.tensor([number for own in self.classes.values() for number in own])
+        num_train = len(self.classes["train"])
         identity = torch.full((self.num_classes,), -1)
         identity[numbers] = torch.arange(len(numbers))
         whole = _joined(list(self.images.load().values()), identity)
@@ -93,10 +106,14 @@ class Identities(DataSet):
         absent = sorted(set(range(len(numbers))) - set(labels.tolist()))
         if absent:
             raise UserError(f"data=identities: there is no image of class {few(self.names[place] for place in absent)}")
-        return {
+        parts = {
             part: whole.subset(torch.isin(labels, identity[torch.tensor(own)]).nonzero().flatten())
             for part, own in self.classes.items()
         }
+        if len(self.orientations) > 1:
+            more = torch.arange(len(self.names) - len(numbers)).view(-1, num_train) + len(numbers)
+            parts["train"] = Oriented(parts["train"], torch.cat([torch.arange(num_train)[None], more]))
+        return parts
 
     def read_image(self, path: str, spec: DataSpec) -> tuple[Tensor, Tensor] | None:
         return self.images.read_image(path, spec)

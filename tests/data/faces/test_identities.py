@@ -25,6 +25,7 @@ def names_by_image(data, parts, class_names):
 
 
 DIGITS = names_by_image(Digits(), Digits().load(), Digits().spec.class_names)
+TURNS = ["", "turned left", "upside down", "turned right"]
 
 
 def test_digits_0_to_4_are_trained_on_and_7_to_9_tested():
@@ -46,6 +47,30 @@ def test_without_classes_for_it_there_is_no_val_part():
     assert {name: part.labels.unique().tolist() for name, part in parts.items()} == {
         "train": list(range(7)), "test": [7, 8, 9],
     }  # fmt: skip
+
+
+@settings(max_examples=20, deadline=None)
+@given(number=st.sampled_from([4, 8]), data=st.data())
+def test_each_orientation_of_a_class_is_a_class_of_its_own(number, data):
+    made = Identities(val_classes=(), orientations=number)
+    plain, parts = Identities(val_classes=()).load(), made.load()
+    names, train = made.spec.class_names, parts["train"]
+    assert len(names) == len(set(names)) == made.spec.out_features == 10 + (number - 1) * 7
+    assert names[:10] == tuple(map(str, range(10)))
+    assert len(train) == number * len(plain["train"])
+    assert torch.equal(parts["test"].labels, plain["test"].labels)
+    index = torch.tensor(data.draw(st.lists(st.integers(0, len(train) - 1), min_size=1, max_size=9)))
+    for part in (train.subset(index), train.to(torch.device("cpu")).subset(index)):
+        batch = part.take(torch.arange(len(index)))
+        assert torch.equal(batch.index, torch.arange(len(index)))
+        assert torch.equal(batch.target, part.labels)
+        assert torch.equal(batch.target, train.labels[index])
+        for image, label in zip(batch.inputs[0], batch.target.tolist(), strict=True):
+            name, _, turn = names[label].partition(" ")
+            back = image.flip(2) if turn.endswith("mirrored") else image
+            quarters = TURNS.index(turn.removesuffix("mirrored").strip())
+            back = back.rot90(-quarters, (1, 2))
+            assert DIGITS[back.contiguous().numpy().tobytes()] == {name}
 
 
 @settings(max_examples=20, deadline=None)
