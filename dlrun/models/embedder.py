@@ -27,7 +27,8 @@ class Embedder(Embedding):
     def __init__(
         self, *, in_channels: PositiveInt, image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
         channels: tuple[PositiveInt, ...] = (32, 64, 128), backbone: str | None = None,
-        embedding_size: PositiveInt = 128, dropout: ProperFraction = 0.0, pair_unit: bool = False,
+        embedding_size: PositiveInt = 128, dropout: ProperFraction = 0.0, mirrored: bool = False,
+        pair_unit: bool = False,
     ):  # fmt: skip
         """**Arguments:**
 
@@ -38,10 +39,13 @@ class Embedder(Embedding):
           torchvision, such as `resnet18`.
         - `embedding_size`: E.
         - `dropout`: the share of what goes into the linear layer that is left out in training.
+        - `mirrored`: whether an embedding is, beyond training, the mean of those of the image and of its mirror image;
+          for what has no left and right, such as faces.
         - `pair_unit`: whether a logistic unit on |difference| says if two are the same, which `task=siamese
           task.loss=logistic` learns.
         """
         super().__init__(embedding_size, pair_unit)
+        self.mirrored = mirrored
         if backbone is not None:
             self.net = network(backbone, in_channels, image_size, embedding_size)
             return
@@ -52,4 +56,7 @@ class Embedder(Embedding):
         self.net = nn.Sequential(body, head)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(self.net(x).float(), dim=1)  # (B, C, H, W) -> (B, E), each of length 1
+        found = F.normalize(self.net(x).float(), dim=1)  # (B, C, H, W) -> (B, E), each of length 1
+        if self.training or not self.mirrored:
+            return found
+        return F.normalize(found + F.normalize(self.net(x.flip(3)).float(), dim=1), dim=1)
