@@ -18,6 +18,7 @@ from dlrun.cli.help import VERBS, WELCOME, help_text
 from dlrun.cli.hydra_flags import SHOWING
 from dlrun.config import registry, schema
 from dlrun.errors import RunError, UserError
+from dlrun.terminal import streams
 
 if TYPE_CHECKING:
     from dlrun.config.check import Config
@@ -27,15 +28,26 @@ FLAGS = ("--multirun", "--config-dir", *SHOWING, "--resolve", "--package", "--ve
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 1 failed, 2 wrong usage, 128 + signal."""
+    """Runs one command and returns its exit code: 0 done, 1 failed, 2 wrong usage, 128 + signal.
+
+    A reader that is gone (`| head`) ends nothing. Where what is printed is lost for another reason, the code is 1.
+    """
     words = sys.argv[1:] if arguments is None else arguments
+    with streams.enduring() as (out, _):
+        code = _run(words)
+        out.flush()
+        if out.lost is not None:
+            print(f"dlrun: error: what was to be printed is lost ({out.lost.strerror})", file=sys.stderr)
+        return code or int(out.lost is not None)
+
+
+def _run(words: list[str]) -> int:
     try:
+        _check_surroundings(words)
         code = _answer(words)
         if code is None:
             config = _read(words)
             _import_run()(config, words)
-        # A reader that is gone is noticed here, not when Python ends.
-        sys.stdout.flush()
         return code or 0
     except (UserError, RunError) as error:
         for line in str(error).splitlines():
@@ -45,10 +57,17 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt as error:
         return 128 + getattr(error, "number", 2)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _check_surroundings(words: list[str]) -> None:
+    """**Raises:** `UserError` for a working directory that is gone, and for words that are no text."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory does not exist any more; go to another one") from None
+    for word in words:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise UserError(f"{os.fsencode(word)!r}: is no UTF-8 text")
 
 
 def _answer(words: list[str]) -> int | None:
