@@ -296,9 +296,11 @@ def _check_together(values: dict[str, Any]) -> list[str]:
     if device.name == "mps" and device.precision == "tf32":
         problems.append("device.precision: tf32 needs a CUDA GPU; on mps use fp32, bf16 or fp16")
     scheduler, optimizer = (_facts(group, values[group]["name"]) for group in ("scheduler", "optimizer"))
-    if trainer.warmup_steps and scheduler.get("warms_up"):
+    if trainer.warmup_steps and (rises := scheduler.get("warms_up")):
         name = values["scheduler"]["name"]
-        problems.append(f"trainer.warmup_steps: scheduler={name} warms up by itself (pct_start); set warmup_steps=0")
+        problems.append(
+            f"trainer.warmup_steps: scheduler={name} warms up by itself (scheduler.{rises}); set trainer.warmup_steps=0"
+        )
     if trainer.unfreeze_every is not None and values["freeze"] is None:
         problems.append("trainer.unfreeze_every: nothing is frozen; add freeze=body, or remove this key")
     for group, facts in (("scheduler", scheduler), ("optimizer", optimizer)):

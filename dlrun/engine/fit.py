@@ -164,7 +164,7 @@ def _judge(state: State, metrics: dict[str, float]) -> bool:
     """
     value = metrics[state.watch]
     if state.scheduler is not None and state.scheduler_watches:
-        state.scheduler.step(value)
+        state.schedule(value)
     sign = 1 if state.mode == "max" else -1
     rank = (sign * value, -metrics.get("loss", 0.0))
     if state.best_rank is None or rank > state.best_rank:

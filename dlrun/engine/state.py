@@ -1,5 +1,6 @@
 """Everything that training changes, in one record: a checkpoint is exactly this."""
 
+import contextlib
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +79,13 @@ class State:
         if self.warmup is not None:
             self.warmup.step()
         if self.scheduler is not None and not self.scheduler_watches:
-            self.scheduler.step()
+            self.schedule()
         self.step += 1
+
+    def schedule(self, *metric: float) -> None:
+        """A step of the schedule, after one of the optimizer or, with the watched metric, after an evaluation."""
+        with self.warmup.aside() if self.warmup is not None else contextlib.nullcontext():
+            self.scheduler.step(*metric)
 
     def to_tree(self) -> dict[str, Any]:
         """Plain containers, numbers and tensors, random generators included."""

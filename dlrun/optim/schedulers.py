@@ -6,11 +6,13 @@ after every optimizer step, but `plateau`: once after every evaluation, with the
 Every function **raises** `ValueError` for values that contradict each other.
 
 What others must know of one, it `says`: `spans_run`, its curve reaches to the end of the run, and cannot be stretched
-half-way; `warms_up`, it rises by itself at the start; `one_rate`, it sets one rate for all parameters; `watches`, it is
-stepped with the watched metric.
+half-way; `warms_up`, it rises by itself at the start, by the key of this name; `one_rate`, it sets one rate for all
+parameters; `watches`, it is stepped with the watched metric.
 """
 
-from typing import Literal
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
@@ -46,13 +48,11 @@ def cosine(
     min_lr: NonNegativeFloat = 0.0,
 ) -> LRScheduler:  # fmt: skip
     """Half a cosine from the optimizer's lr down to `min_lr` (Loshchilov and Hutter 2016)."""
-    for group in optimizer.param_groups:
-        if min_lr > group["lr"]:
-            raise ValueError(f"min_lr {min_lr:g} is above the optimizer's lr {group['lr']:g}")
+    _check_falls(optimizer, min_lr)
     return CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=min_lr)
 
 
-@says(spans_run=True, warms_up=True, one_rate=True)
+@says(spans_run=True, warms_up="pct_start", one_rate=True)
 def onecycle(
     optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
     max_lr: PositiveFloat = 0.01, pct_start: ProperFraction = 0.3,
@@ -86,18 +86,25 @@ def exponential(
     return ExponentialLR(optimizer, gamma=gamma ** (1 / steps_per_epoch))
 
 
-@says(spans_run=True)
+@says(spans_run=True, warms_up="warmup_fraction")
 def warmup_cosine(
     optimizer: Optimizer, total_steps: int, steps_per_epoch: int, watch_mode: Literal["min", "max"], *,
     warmup_fraction: ProperFraction = 0.1, min_lr: NonNegativeFloat = 0.0,
 ) -> LRScheduler:  # fmt: skip
     """A linear rise over `warmup_fraction` of the steps, then half a cosine down to `min_lr`."""
+    _check_falls(optimizer, min_lr)
     rising = round(total_steps * warmup_fraction)
     falling = CosineAnnealingLR(optimizer, T_max=max(1, total_steps - rising), eta_min=min_lr)
     if rising == 0:
         return falling
     first = LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
     return SequentialLR(optimizer, [first, falling], milestones=[rising])
+
+
+def _check_falls(optimizer: Optimizer, min_lr: float) -> None:
+    for group in optimizer.param_groups:
+        if min_lr > group["lr"]:
+            raise ValueError(f"min_lr {min_lr:g} is above the optimizer's lr {group['lr']:g}")
 
 
 @says(watches=True)
@@ -110,10 +117,46 @@ def plateau(
     return ReduceLROnPlateau(optimizer, mode=watch_mode, factor=factor, patience=patience, min_lr=min_lr, threshold=0.0)
 
 
-def warmup(optimizer: Optimizer, steps: int) -> LRScheduler:
+class Warmup:
     """A factor on the learning rate: step k of the first `steps` uses k / `steps` of it, then all of it.
 
-    `steps` is at least 1. It is made after the scheduler and stepped before it, once after every
-    optimizer step; the two factors multiply.
+    It is made after the scheduler, which steps `aside` of it: torch's schedules go on from the rate that they find, and
+    from one that is warmed up they would go elsewhere.
     """
-    return LinearLR(optimizer, start_factor=1 / steps, total_iters=steps - 1)
+
+    def __init__(self, optimizer: Optimizer, steps: int):
+        """**Arguments:** `optimizer`: whose rates these are; `steps`: at least 1."""
+        self.optimizer, self.steps, self.taken = optimizer, steps, 0
+        self.whole = [group["lr"] for group in optimizer.param_groups]
+        self._apply()
+
+    def step(self) -> None:
+        """After every optimizer step."""
+        self.taken += 1
+        self._apply()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within it the rates are those of the schedule alone, and may be changed."""
+        for group, lr in zip(self.optimizer.param_groups, self.whole, strict=True):
+            group["lr"] = lr
+        yield
+        self.whole = [group["lr"] for group in self.optimizer.param_groups]
+        self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"taken": self.taken, "whole": self.whole}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """After the optimizer's. Older runs have that of torch's `LinearLR`."""
+        self.taken = state["taken"] if "taken" in state else state["last_epoch"]
+        found = [group["lr"] / self._factor for group in self.optimizer.param_groups]
+        self.whole = state.get("whole", found)
+
+    @property
+    def _factor(self) -> float:
+        return min(1.0, (self.taken + 1) / self.steps)
+
+    def _apply(self) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.whole, strict=True):
+            group["lr"] = lr * self._factor

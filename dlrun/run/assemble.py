@@ -251,7 +251,7 @@ def state(
         optimizer,
         devices.gradient_scaler(config.device.precision, train.device),
         schedule,
-        warmup=schedulers.warmup(optimizer, trainer.warmup_steps) if trainer.warmup_steps else None,
+        warmup=schedulers.Warmup(optimizer, trainer.warmup_steps) if trainer.warmup_steps else None,
         ema=averaged(model, trainer.ema_decay) if trainer.ema_decay is not None else None,
         freezing=freezing,
         scheduler_watches=bool(SCHEDULERS.describe(config.scheduler["name"]).attributes.get("watches")),

@@ -19,7 +19,7 @@ from dlrun.engine.interrupt import Stop
 from dlrun.engine.loading import PartLoader
 from dlrun.engine.parts import TensorPart
 from dlrun.engine.state import State, averaged
-from dlrun.optim.schedulers import plateau, step, warmup
+from dlrun.optim.schedulers import Warmup, plateau, step
 from dlrun.tasks.multiclass import Multiclass
 
 CPU = torch.device("cpu")
@@ -144,7 +144,7 @@ def test_ema_is_what_is_evaluated_and_averages_every_step():
 
 def test_warm_up_and_step_schedule_multiply():
     state = make_state(linear(), lr=1.0)
-    state.warmup = warmup(state.optimizer, 3)
+    state.warmup = Warmup(state.optimizer, 3)
     state.scheduler = step(state.optimizer, 6, 3, "max", step_size=1, gamma=0.1)
     _, sink = train(state, loader(part()), epochs=2)
     rates = [point[2] for point in sink.points]

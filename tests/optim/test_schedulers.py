@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from dlrun.engine.state import State
 from dlrun.optim import SCHEDULERS
-from dlrun.optim.schedulers import warmup
+from dlrun.optim.schedulers import Warmup
 from dlrun.store import checkpoint
 
 
@@ -18,14 +19,13 @@ def schedule(name, steps, *, lr=0.5, warmup_steps=0, steps_per_epoch=1, **option
     """The learning rate that each of `steps` optimizer steps uses, and the one after the last."""
     optimizer = make_optimizer(lr)
     scheduler = SCHEDULERS.get(name)(optimizer, steps, steps_per_epoch, "max", **options)
-    made = [warmup(optimizer, warmup_steps)] if warmup_steps else []
-    made += [scheduler] if scheduler else []
+    warm = Warmup(optimizer, warmup_steps) if warmup_steps else None
+    state = State(nn.Linear(1, 1), optimizer, torch.amp.GradScaler(enabled=False), scheduler, warm)
     used = []
     for _ in range(steps):
         used.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        for each in made:
-            each.step()
+        state.advance()
     return [*used, optimizer.param_groups[0]["lr"]]
 
 
@@ -86,23 +86,82 @@ def test_warmup_multiplies_the_schedule(name, options):
     assert warm == pytest.approx([lr * min(1, (k + 1) / 10) for k, lr in enumerate(plain)])
 
 
-def test_warmup_with_a_cosine_that_ends_above_zero():
-    plain, warm = schedule("cosine", 100, min_lr=0.01), schedule("cosine", 100, min_lr=0.01, warmup_steps=10)
-    # torch steps towards min_lr from where it is, so that the product holds nearly, and the end exactly.
-    assert warm == pytest.approx([lr * min(1, (k + 1) / 10) for k, lr in enumerate(plain)], rel=2e-3)
-    assert warm[-1] == pytest.approx(0.01)
+FORMS = {
+    "none": ({}, lambda k, steps, per: 1.0),
+    "step": (dict(step_size=2, gamma=0.3), lambda k, steps, per: 0.3 ** (k // (2 * per))),
+    "multistep": (dict(milestones=(1, 3), gamma=0.3), lambda k, steps, per: 0.3 ** sum(k >= e * per for e in (1, 3))),
+    "exponential": (dict(gamma=0.6), lambda k, steps, per: 0.6 ** (k / per)),
+    "cosine": (dict(min_lr=0.1), lambda k, steps, per: 0.2 + 0.8 * (1 + math.cos(math.pi * k / steps)) / 2),
+    "warmup_cosine": (
+        dict(min_lr=0.1, warmup_fraction=0.25),
+        lambda k, steps, per: rise_and_fall(k, round(steps * 0.25), steps, 0.2),
+    ),
+    "onecycle": (dict(max_lr=0.5, pct_start=0.5), lambda k, steps, per: one_cycle(k, steps * 0.5 - 1, steps - 1)),
+}
 
 
-def test_warmup_before_a_plateau():
+def rise_and_fall(k, rising, steps, least):
+    """A line from 1 / (rising + 1) to 1, then half a cosine to `least`."""
+    if k < rising:
+        return (k + 1) / (rising + 1)
+    return least + (1 - least) * (1 + math.cos(math.pi * (k - rising) / (steps - rising))) / 2
+
+
+def one_cycle(k, top, end):
+    """Half a cosine from 1/25 to 1 at step `top`, another one to 1/250000 at step `end`."""
+    low, high, share = (1 / 25, 1, k / top) if k <= top else (1 / 25e4, 1, (end - k) / (end - top))
+    return high + (low - high) * (1 + math.cos(math.pi * share)) / 2
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 1, 10, 100, 400])
+@pytest.mark.parametrize("name", FORMS)
+def test_each_schedule_is_its_formula_and_a_warm_up_a_factor_on_top_of_it(name, warmup_steps, refused):
+    steps, per = 300, 60
+    keys, form = FORMS[name]
+    if warmup_steps and SCHEDULERS.describe(name).attributes.get("warms_up"):
+        line = refused("data=line", "model=linear", f"scheduler={name}", f"trainer.warmup_steps={warmup_steps}")
+        assert "warms up by itself" in line and "set trainer.warmup_steps=0" in line
+        assert line.split("(scheduler.")[1].split(")")[0] in keys
+        return
+    used = schedule(name, steps, steps_per_epoch=per, warmup_steps=warmup_steps, **keys)
+    wanted = [0.5 * form(k, steps, per) * min(1, (k + 1) / max(warmup_steps, 1)) for k in range(steps)]
+    assert used[:steps] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_all_schedules_have_a_formula():
+    assert set(FORMS) | {"plateau"} == set(SCHEDULERS.names())
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 20])
+def test_a_plateau_lowers_what_is_warmed_up(warmup_steps):
     optimizer = make_optimizer(lr=1.0)
-    plateau = SCHEDULERS.get("plateau")(optimizer, 100, 6, "max", factor=0.5, patience=0)
-    warm = warmup(optimizer, 4)
-    for _ in range(6):
+    plateau = SCHEDULERS.get("plateau")(optimizer, 100, 6, "max", factor=0.5, patience=0, min_lr=0.3)
+    warm = Warmup(optimizer, warmup_steps) if warmup_steps else None
+    state = State(
+        nn.Linear(1, 1), optimizer, torch.amp.GradScaler(enabled=False), plateau, warm, scheduler_watches=True
+    )
+    for epoch, whole in enumerate((1, 0.5, 0.3, 0.3, 0.3)):
+        for _ in range(6):
+            optimizer.step()
+            state.advance()
+        state.schedule(1)
+        step = 6 * (epoch + 1)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(whole * min(1, (step + 1) / max(warmup_steps, 1)))
+
+
+def test_a_run_of_before_goes_on_with_its_warm_up():
+    optimizer = make_optimizer()
+    old = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / 10, total_iters=9)
+    for _ in range(4):
         optimizer.step()
+        old.step()
+    other = make_optimizer()
+    warm = Warmup(other, 10)
+    other.load_state_dict(optimizer.state_dict())
+    warm.load_state_dict(old.state_dict())
+    for step in range(4, 15):
+        assert other.param_groups[0]["lr"] == pytest.approx(0.5 * min(1, (step + 1) / 10))
         warm.step()
-    for metric in (1, 1):
-        plateau.step(metric)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)
 
 
 def test_onecycle_refuses_a_rise_of_one_step():
@@ -122,7 +181,7 @@ def test_state_survives_json(name):
     def make():
         optimizer = make_optimizer()
         args = (optimizer, 20, 2, "max")
-        return optimizer, warmup(optimizer, 5) if name == "warmup" else SCHEDULERS.get(name)(*args)
+        return optimizer, Warmup(optimizer, 5) if name == "warmup" else SCHEDULERS.get(name)(*args)
 
     def walk(optimizer, scheduler, steps):
         for metric in steps:
