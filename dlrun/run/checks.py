@@ -8,6 +8,7 @@ from torch import nn
 from dlrun.config.check import Config
 from dlrun.engine.contracts import Batch, Loader, Task
 from dlrun.errors import UserError
+from dlrun.optim import SCHEDULERS
 from dlrun.run.assemble import blaming, first_line
 
 
@@ -20,6 +21,11 @@ def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: 
     name = f"model={config.model['name']}"
     if config.trainer.patience is not None and val is None:
         raise UserError("trainer.patience: there is no val part to watch; set data.val_fraction above 0")
+    if SCHEDULERS.describe(config.scheduler["name"]).attributes.get("watches") and val is None:
+        raise UserError(
+            f"scheduler={config.scheduler['name']}: there is no val part to watch, so that the rate would never fall; "
+            "set data.val_fraction above 0, or choose another scheduler"
+        )
     batch = train.example()
     shape = tuple(batch.inputs[0].shape[1:])
     if shape[1:] == (1, 1) and any(isinstance(module, nn.Conv2d) for module in model.modules()):

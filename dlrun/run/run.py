@@ -48,6 +48,8 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         task.to(device)
         loaders = assemble.loaders(config, parts, prepare, device, sampler, augment)
         train, val = loaders["train"], loaders.get("val")
+        if judge is not None and val is None:
+            raise UserError(f"data={config.data['name']}: a search chooses by the val part, and there is none")
         seed_everything(config.seed)
         model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
         check_fit(config, model, task, train, val)

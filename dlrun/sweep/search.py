@@ -97,6 +97,11 @@ class _Goal:
         ]
         self.config_dirs = plan.config_dirs
         ends = self._ends()
+        if any(end.data.get("val_fraction") == 0 for end in ends):
+            raise UserError(
+                "data.val_fraction: a search chooses by the val part, and with 0 there is none; set it above 0, or try "
+                "all values with sweeper=grid"
+            )
         watched = {_watched(end) for end in ends}
         if len(watched) > 1:
             names = ", ".join(f"{metric} ({mode})" for metric, mode in sorted(watched))
@@ -181,9 +186,7 @@ class _Trials:
         return None
 
     def judge(self, job: Job, row: dict[str, float]) -> bool:
-        name = self.goal.watch.partition("/")[2]
-        # Without a val part a run is judged by what it was trained on.
-        value = row.get(self.goal.watch, row.get(f"train/{name}", math.nan))
+        value = row.get(self.goal.watch, math.nan)
         if math.isnan(value):
             return False
         epoch = int(row["epoch"])

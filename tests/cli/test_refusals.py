@@ -114,6 +114,7 @@ def test_a_folder_that_is_in_use(refused, tmp_path):
         ([f"model.hidden_sizes=[{10**12}]"], "model=mlp: RuntimeError:"),
         ([f"model.hidden_sizes=[{10**30}]"], "model=mlp: TypeError:"),
         (["trainer.patience=1", "data.num_val=0"], "trainer.patience: there is no val part to watch"),
+        (["scheduler=plateau", "data.num_val=0"], "scheduler=plateau: there is no val part to watch"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -46,6 +46,8 @@ def home(tmp_path, monkeypatch):
             "sweep.space: a trial with trainer.epochs=0: trainer.epochs: must be an integer of at least 1, found 0",
         ),
         ([*SEARCH, "data=digits,line", "model=mlp"], "sweep.space: its runs watch different metrics"),
+        ([*SEARCH, SPACE, "data.val_fraction=0"], "data.val_fraction: a search chooses by the val part, and with 0"),
+        ([*SEARCH, SPACE, "data.val_fraction=0,0.1"], "data.val_fraction: a search chooses by the val part, and with"),
         ([*SEARCH, "optimizer.lr=interval(1.0,0.1)"], "sweep.space.optimizer.lr: low must be at most high"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
