@@ -78,7 +78,7 @@ def conclude(
     final = evaluate(model, task, loader, task.final_metrics(model), autocast, keep_outputs=True)
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
     metrics = _final_metrics(state, part, final.metrics | task.examine(model))
-    home.write_summary(_summary(config, words, state, recorder, metrics, outcome))
+    home.write_summary(_summary(config, words, state, recorder, metrics, _during(state, part), outcome))
     assert final.index is not None, "the outputs were kept"
     home.write_predictions({"index": final.index.tolist(), **task.rows(final.outputs, final.target)})
     if config.logger.pictures:
@@ -93,7 +93,8 @@ def conclude(
         print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
     if outcome == "stopped early":
         print(f"stopped early: no better {home.watch[0]} for {config.trainer.patience} epochs")
-    print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics)
+    during = {name.partition("/")[0]: f"epoch {state.best_epoch}" for name in _during(state, part)}
+    print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics, during)
     for remark in task.remarks(metrics):
         print(f"dlrun: note: {remark}")
     _say_next(config, home.path, words)
@@ -134,17 +135,35 @@ def _best_model(home: RunFolder, state: State) -> nn.Module:
 
 def _final_metrics(state: State, part: str, final: dict[str, float]) -> dict[str, float]:
     """The best epoch's row, and all that was found out about the final part."""
-    best = next((row for row in state.history if row["epoch"] == state.best_epoch), {})
-    metrics = {name: value for name, value in best.items() if "/" in name and not name.startswith(f"{part}/")}
+    metrics = {name: value for name, value in _best_row(state).items() if "/" in name and _part(name) != part}
     return metrics | {f"{part}/{name}": value for name, value in final.items()}
 
 
+def _best_row(state: State) -> dict[str, float]:
+    return next((row for row in state.history if row["epoch"] == state.best_epoch), {})
+
+
+def _during(state: State, part: str) -> list[str]:
+    """The final metrics that are means over the best epoch, in which the weights changed, not measured with its last.
+
+    Those of the train part, unless it is the final one.
+    """
+    return [name for name in _best_row(state) if _part(name) == "train"] if part != "train" and state.step else []
+
+
+def _part(name: str) -> str:
+    """`val` of `val/accuracy`."""
+    return name.partition("/")[0]
+
+
 def _summary(
-    config: Config, words: list[str], state: State, recorder: Recorder, metrics: dict[str, float], outcome: str
-) -> dict[str, Any]:
+    config: Config, words: list[str], state: State, recorder: Recorder, metrics: dict[str, float], during: list[str],
+    outcome: str,
+) -> dict[str, Any]:  # fmt: skip
     speeds = recorder.throughputs
     return {
         "metrics": metrics,
+        "means_during_epoch": during,
         "outcome": outcome,
         "model": config.model["name"],
         "data": config.data["name"],

@@ -1,6 +1,7 @@
 """What a person sees of a run: a header, one bar, a line an epoch, a final table."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -106,14 +107,14 @@ class SweepTable:
         return " ".join(f"{key}={value}" for key, value in job.changed.items())
 
 
-def print_metrics(title: str, metrics: dict[str, float]) -> None:
-    """A table: one row a metric, one column a part."""
+def print_metrics(title: str, metrics: dict[str, float], during: Mapping[str, str] | None = None) -> None:
+    """A table: one row a metric, one column a part; `during`: when the values of a part were taken that are means."""
     parts = list(dict.fromkeys(name.split("/")[0] for name in metrics))
     names = list(dict.fromkeys(name.split("/")[1] for name in metrics))
     table = Table(title=Text(title), title_justify="left")
     table.add_column("metric")
     for part in parts:
-        table.add_column(part, justify="right")
+        table.add_column(f"{part}, during {during[part]}" if during and part in during else part, justify="right")
     for name in names:
         cells = [number(metrics[f"{part}/{name}"]) if f"{part}/{name}" in metrics else "" for part in parts]
         table.add_row(name, *cells)

@@ -153,6 +153,25 @@ def test_the_summary_is_the_run_in_one_record(whole):
     )
 
 
+def test_numbers_beside_the_best_weights_were_measured_with_them_or_say_when(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["data=synthetic", "model=mlp", "model.dropout=0.5", "trainer.epochs=3", "logger=none", "device=cpu"]
+    for folder, more, means in (
+        ("split", [], ["train/loss", "train/accuracy"]), ("whole", ["data.num_val=0", "data.num_test=0"], []),
+    ):  # fmt: skip
+        assert main.main([*words, *more, f"folder={folder}"]) == 0
+        summary = json.loads((tmp_path / folder / "summary.json").read_text())
+        assert summary["means_during_epoch"] == means
+        printed = capsys.readouterr().out
+        assert (f"train, during epoch {summary['best_epoch']}" in printed) == bool(means)
+        assert main.main(["show", folder]) == 0
+        assert (f"train, during epoch {summary['best_epoch']}" in capsys.readouterr().out) == bool(means)
+        for name, value in summary["metrics"].items():
+            config = parse(runs.open_run(tmp_path / folder).config)
+            measured = evaluate_run(config, tmp_path / folder, name.partition("/")[0])[name]
+            assert (measured == pytest.approx(value, rel=1e-6)) == (name not in means), (folder, name)
+
+
 def test_the_checkpoints_hold_the_state_and_the_weights(whole):
     folder, _ = whole
     last = checkpoint.read(folder / "checkpoints/last.safetensors")

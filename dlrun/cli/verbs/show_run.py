@@ -42,9 +42,9 @@ def show(folder: str) -> None:
     if row.metrics:
         from dlrun.terminal.console import print_metrics
 
-        print_metrics(
-            "final metrics" if row.state == "done" else f"latest metrics, after epoch {row.epochs}", row.metrics
-        )
+        title = "final metrics" if row.state == "done" else f"latest metrics, after epoch {row.epochs}"
+        means = {name.partition("/")[0] for name in run.summary.get("means_during_epoch", [])}
+        print_metrics(title, row.metrics, dict.fromkeys(means, f"epoch {row.best_epoch}"))
     for line in _draw(run):
         print(f"seen    {line}")
     files = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.name != ".lock")
