@@ -1,6 +1,7 @@
 """The training loop. Each feature is a key, an `if` here or in `Step`, and a test."""
 
 import contextlib
+import math
 import time
 from typing import Any, Literal, Protocol
 
@@ -166,7 +167,8 @@ def _judge(state: State, metrics: dict[str, float]) -> bool:
     if state.scheduler is not None and state.scheduler_watches:
         state.schedule(value)
     sign = 1 if state.mode == "max" else -1
-    rank = (sign * value, -metrics.get("loss", 0.0))
+    # What is undefined is worse than anything.
+    rank = (-math.inf if math.isnan(value) else sign * value, -metrics.get("loss", 0.0))
     if state.best_rank is None or rank > state.best_rank:
         state.best_rank = rank
         return True

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 @styled
-def roc_curve(true: np.ndarray, probability: np.ndarray) -> "Figure":
-    """True against false positives over all thresholds, from labels and probabilities (N,)."""
+def roc_curve(true: np.ndarray, score: np.ndarray) -> "Figure":
+    """True against false positives over all thresholds, from labels and scores (N,), such as logits."""
     from sklearn import metrics
 
-    false_rate, true_rate, _ = metrics.roc_curve(true, probability)
-    area = metrics.roc_auc_score(true, probability)
+    false_rate, true_rate, _ = metrics.roc_curve(true, score)
+    area = metrics.roc_auc_score(true, score)
     figure, (ax,) = new_figure(width=5.4, height=5)
     ax.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="chance: area 0.5")
     ax.plot(false_rate, true_rate, color=COLORS[0], label=f"model: area {area:.3f}")
@@ -27,12 +27,12 @@ def roc_curve(true: np.ndarray, probability: np.ndarray) -> "Figure":
 
 
 @styled
-def precision_recall_curve(true: np.ndarray, probability: np.ndarray) -> "Figure":
-    """Precision against recall over all thresholds, from labels and probabilities (N,)."""
+def precision_recall_curve(true: np.ndarray, score: np.ndarray) -> "Figure":
+    """Precision against recall over all thresholds, from labels and scores (N,), such as logits."""
     from sklearn import metrics
 
-    precision, recall, _ = metrics.precision_recall_curve(true, probability)
-    area = metrics.average_precision_score(true, probability)
+    precision, recall, _ = metrics.precision_recall_curve(true, score)
+    area = metrics.average_precision_score(true, score)
     share = float(np.mean(true))
     figure, (ax,) = new_figure(width=5.4, height=5)
     ax.axhline(share, color=MUTED, linestyle="--", linewidth=1, label=f"chance: {share:.2f} are positive")

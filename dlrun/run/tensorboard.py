@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import pathlib
 import shutil
 import warnings
@@ -33,7 +34,8 @@ class Events:
     def scalars(self, values: dict[str, float], step: int) -> None:
         """One point for each of `values` at optimizer step `step`."""
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+            if not math.isnan(value):
+                self.writer.add_scalar(name, value, step)
 
     def text(self, name: str, words: str, step: int) -> None:
         """What a model says, as it is: Markdown would eat its stars and dashes."""
@@ -95,7 +97,7 @@ class Events:
         from torch.utils.tensorboard.summary import hparams
 
         plain = {k: value if isinstance(value, bool | int | float | str) else str(value) for k, value in values.items()}
-        named = {f"final/{name}": value for name, value in metrics.items()}
+        named = {f"final/{name}": value for name, value in metrics.items() if not math.isnan(value)}
         for summary in hparams(plain, named):
             self.writer._get_file_writer().add_summary(summary)
         for name, value in named.items():

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 import pathlib
 import secrets
@@ -60,7 +61,20 @@ def _is_leftover(path: pathlib.Path) -> bool:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """The whole file or none of it."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """As JSON, in which a number that is none (undefined, infinite) is null: the format knows no other word for it."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def to_yaml(values: dict[str, Any]) -> str:

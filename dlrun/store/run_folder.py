@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import math
 import os
 import pathlib
 import socket
@@ -57,7 +58,7 @@ class RunFolder:
         write_json(self.path / "summary.json", summary)
 
     def write_metrics(self, history: list[dict[str, float]]) -> None:
-        """metrics.csv anew, one row an epoch; a column that a row lacks stays empty."""
+        """metrics.csv anew, one row an epoch; what a row lacks, and what is undefined (nan), stays empty."""
         self._write_table("metrics.csv", history)
 
     def write_sample(self, epoch: int, picture: Tensor) -> None:
@@ -79,7 +80,7 @@ class RunFolder:
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(map(_cells, rows))
         os.replace(temporary, self.path / name)
 
     def append_metrics(self, history: list[dict[str, float]]) -> None:
@@ -89,7 +90,7 @@ class RunFolder:
             self.write_metrics(history)
             return
         with open(self.path / "metrics.csv", "a", newline="") as file:
-            csv.DictWriter(file, known, lineterminator="\n").writerow(history[-1])
+            csv.DictWriter(file, known, lineterminator="\n").writerow(_cells(history[-1]))
 
     def last(self, state: Any) -> None:
         """The whole state; the one before is kept for the case that this file gets damaged."""
@@ -133,3 +134,7 @@ def picture_png(picture: Tensor) -> bytes:
 
 def _now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: "" if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import json
+import math
 import os
 import pathlib
 import socket
@@ -33,8 +34,8 @@ class StoredRun:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The final metrics, `part/name`."""
-        return self.summary.get("metrics", {})
+        """The final metrics, `part/name`; nan: undefined."""
+        return {name: math.nan if value is None else value for name, value in self.summary.get("metrics", {}).items()}
 
     @property
     def watch(self) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Yes or no: one logit, binary cross-entropy (notes, chapters 5 to 7)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -60,10 +61,10 @@ class Binary(Task):
         true, score = findings.target, findings.outputs.squeeze(1)
         matrix = confusion((score > 0).long(), true, 2).numpy()
         found = {"confusion_matrix": classes.confusion_matrix(matrix, self.class_names)}
-        probability = score.sigmoid().numpy()
         if len(set(true.tolist())) == 2:
-            found["roc"] = figures.roc_curve(true.numpy(), probability)
-            found["precision_recall"] = figures.precision_recall_curve(true.numpy(), probability)
+            # By the logit, as the table's area: of large ones the sigmoid is 1 and their order lost.
+            found["roc"] = figures.roc_curve(true.numpy(), score.numpy())
+            found["precision_recall"] = figures.precision_recall_curve(true.numpy(), score.numpy())
         names = self.spec.feature_names or tuple(f"x{k}" for k in range(self.spec.in_features or 0))
         if self.spec.kind == "features" and self.spec.in_features in (1, 2):
             points, grid = findings.features().numpy(), findings.grid()
@@ -89,7 +90,11 @@ class Accuracy(Sums):
 
 
 class Scores(Gathered):
-    """Precision, recall, F1 of class 1, and the ROC's area where both classes occur, by scikit-learn."""
+    """Precision, recall, F1 of class 1, and the ROC's area, by scikit-learn.
+
+    They are undefined (nan) where there is nothing to take a share of: precision if nothing was called positive, recall
+    if nothing is, F1 if neither, the area if there is one class alone.
+    """
 
     better: ClassVar[Mapping[str, str]] = {"precision": "max", "recall": "max", "f1": "max", "roc_auc": "max"}
     each_epoch: ClassVar[bool] = False
@@ -99,12 +104,11 @@ class Scores(Gathered):
 
         true, score = target.numpy(), output.squeeze(1).numpy()
         guess = score > 0
-        of_none: Any = {"zero_division": 0}  # where nothing was called positive
+        undefined: Any = {"zero_division": math.nan}
         found = {
-            "precision": metrics.precision_score(true, guess, **of_none),
-            "recall": metrics.recall_score(true, guess, **of_none),
-            "f1": metrics.f1_score(true, guess, **of_none),
+            "precision": metrics.precision_score(true, guess, **undefined),
+            "recall": metrics.recall_score(true, guess, **undefined),
+            "f1": metrics.f1_score(true, guess, **undefined),
+            "roc_auc": metrics.roc_auc_score(true, score) if len(set(true.tolist())) == 2 else math.nan,
         }
-        if len(set(true.tolist())) == 2:
-            found["roc_auc"] = metrics.roc_auc_score(true, score)
         return {name: float(value) for name, value in found.items()}

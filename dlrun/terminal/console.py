@@ -1,5 +1,6 @@
 """What a person sees of a run: a header, one bar, a line an epoch, a final table."""
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -122,7 +123,9 @@ def print_metrics(title: str, metrics: dict[str, float], during: Mapping[str, st
 
 
 def number(value: float) -> str:
-    """Four digits that say something: 0.9749, 0.001234, 2861, 1.2e-08; a count as it is: 12."""
+    """Four digits that say something: 0.9749, 0.001234, 2861, 1.2e-08; a count as it is: 12; nan: `undefined`."""
+    if math.isnan(value):
+        return "undefined"
     if isinstance(value, int):
         return str(value)
     if value == 0 or 0.01 <= abs(value) < 100:

@@ -172,6 +172,29 @@ def test_numbers_beside_the_best_weights_were_measured_with_them_or_say_when(tmp
             assert (measured == pytest.approx(value, rel=1e-6)) == (name not in means), (folder, name)
 
 
+def test_what_is_undefined_is_nowhere_a_number(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{k % 7},{k % 5},{'ham' if part == 'test' or k % 3 else 'spam'},{part}"
+        for part in ("train", "val", "test")
+        for k in range(30)
+    ]
+    (tmp_path / "mail.csv").write_text("a,b,kind,part\n" + "\n".join(rows) + "\n")
+    words = ["data=csv", "data.path=mail.csv", "data.target=kind", "data.split_column=part", "model=mlp", "folder=run"]
+    assert main.main([*words, "trainer.epochs=2", "device=cpu", "trainer.watch=f1"]) == 0
+    assert "undefined" in capsys.readouterr().out
+    text = (tmp_path / "run/summary.json").read_text()
+    summary = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert summary["metrics"]["test/recall"] is None and summary["metrics"]["test/roc_auc"] is None
+    assert math.isnan(runs.open_run(tmp_path / "run").metrics["test/recall"])
+    assert "nan" not in (tmp_path / "run/metrics.csv").read_text()
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert "final/test/loss" in events.Tags()["scalars"] and "final/test/recall" not in events.Tags()["scalars"]
+    for verb in (["eval", "run"], ["show", "run"], ["report", "run"], ["list", "runs", ".", "--json"]):
+        assert main.main(verb) == 0
+        assert "nan" not in capsys.readouterr().out.replace("NaN", "nan")
+
+
 def test_the_checkpoints_hold_the_state_and_the_weights(whole):
     folder, _ = whole
     last = checkpoint.read(folder / "checkpoints/last.safetensors")

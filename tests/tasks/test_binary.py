@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -22,9 +24,12 @@ def test_metrics_equal_scikit_learns(pairs):
     task, true, guess = Binary(spec(3)), target.numpy(), (output[:, 0] > 0).numpy()
     found = measured(task, output, target)
     assert found["accuracy"] == metrics.accuracy_score(true, guess)
-    assert found["precision"] == pytest.approx(metrics.precision_score(true, guess, zero_division=0))
-    assert found["f1"] == pytest.approx(metrics.f1_score(true, guess, zero_division=0))
-    assert ("roc_auc" in found) == (len(set(true.tolist())) == 2)
+    # Undefined is what is a share of nothing.
+    for name, of in (("precision", guess), ("recall", true), ("f1", true + guess)):
+        assert math.isnan(found[name]) == (of.sum() == 0)
+        if of.sum():
+            assert found[name] == pytest.approx(getattr(metrics, f"{name}_score")(true, guess))
+    assert math.isnan(found["roc_auc"]) == (len(set(true.tolist())) == 1)
     assert torch.isfinite(loss(task, output * 1e6, target))
 
 

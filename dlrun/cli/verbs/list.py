@@ -1,6 +1,5 @@
 """`dlrun list [models|data|experiments|runs [FOLDER]]`: what can be trained, and what was."""
 
-import json
 import math
 import pathlib
 import sys
@@ -10,7 +9,7 @@ from dlrun.cli.arguments import Arguments
 from dlrun.config import catalogue, schema
 from dlrun.errors import UserError
 from dlrun.report import comparison
-from dlrun.store import runs
+from dlrun.store import files, runs
 from dlrun.terminal.tables import print_table
 
 USAGE = "dlrun list [models|data|experiments|runs [FOLDER]] [--config-dir DIR] [--json]"
@@ -37,7 +36,7 @@ def main(words: list[str]) -> int:
             raise UserError(f"list: no folder {folder}")
     found = _found(what, rest, given.config_dir)
     if given.json:
-        print(json.dumps(found if what is None else found[what], indent=2))
+        print(files.to_json(found if what is None else found[what]))
         return 0
     for place, (name, value) in enumerate(found.items()):
         if place:
