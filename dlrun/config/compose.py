@@ -30,12 +30,13 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config import places, registry, schema, yaml_file
+from dlrun.config import places, registry, schema, stand_ins, yaml_file
 from dlrun.errors import UserError
 
 # Hydra before 1.4 wants to be told, 1.4 warns when it is.
 VERSION_BASE: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": "1.3"}
 MAX_JOBS = 10_000
+SMOKE = "smoke"  # the trainer that only asks whether something runs
 # The files of Hydra's own launcher, logging and help, which nothing here reads: most of the time it takes to compose.
 HYDRAS_OWN = [
     f"~hydra/{group}"
@@ -147,6 +148,10 @@ class Composer:
                     values.append(override)
         try:
             config = self._merge(choices)
+            if "trainer" in choices:
+                values = self._said_by_trainer(str(choices["trainer"].value())) + values
+            if str(choices["trainer"].value() if "trainer" in choices else "") == SMOKE and "data" not in choices:
+                config, values = self._with_stand_in(config, choices, values)
             self._drop_keys_of_others(config, choices)
             for override in values:
                 key = override.key_or_group
@@ -171,6 +176,31 @@ class Composer:
                 self.merged[known] = compose("config", [*words, *HYDRAS_OWN])
         return copy.deepcopy(self.merged[known])
 
+    def _said_by_trainer(self, option: str) -> list[Override]:
+        """What the file of a trainer says: who chooses one means it, whatever an experiment says of the same keys."""
+        return parse([word(f"trainer.{key}", value) for key, value in self._file("trainer", option).items()])
+
+    def _with_stand_in(
+        self, config: DictConfig, choices: dict[str, Override], values: list[Override]
+    ) -> tuple[DictConfig, list[Override]]:
+        """`config` with other data, where a recipe's are not here: a smoke run downloads nothing."""
+        data = copy.deepcopy(config.data)
+        for override in values:
+            if override.key_or_group.startswith("data."):
+                OmegaConf.update(data, override.key_or_group.removeprefix("data."), override.value(), force_add=True)
+        instead = stand_ins.needed(OmegaConf.to_container(data))  # type: ignore[arg-type]
+        if instead is None:
+            return config, values
+        note = f"data={data.name} is not here, and trainer={SMOKE} downloads nothing: {instead} takes its place"
+        if note not in self.said:
+            self.said.add(note)
+            print(f"dlrun: note: {note}", file=sys.stderr)
+        (override,) = parse([instead])
+        if not self._is_choice(override):
+            return config, [override, *values]
+        choices["data"] = override
+        return self._merge(choices), values
+
     def _drop_keys_of_others(self, config: DictConfig, choices: dict[str, Override]) -> None:
         """Takes out of `config` what an experiment sets of an option that another was chosen for, and says it once."""
         chosen = {group: str(choice.value()) for group, choice in choices.items()}
@@ -179,7 +209,7 @@ class Composer:
             if group not in registry.TABLES or option not in registry.of(group):
                 continue
             known = {"name", *registry.of(group).describe(option).parameters}
-            foreign = [str(key) for key in self._body(experiment).get(group) or {} if key not in known]
+            foreign = [str(key) for key in self._file("experiment", experiment).get(group) or {} if key not in known]
             with open_dict(config):
                 for key in foreign:
                     config[group].pop(key, None)
@@ -189,13 +219,15 @@ class Composer:
                 self.said.add(note)
                 print(f"dlrun: note: {note}", file=sys.stderr)
 
-    def _body(self, experiment: str) -> dict[str, Any]:
-        """What the file of an experiment says."""
+    def _file(self, group: str, option: str) -> dict[str, Any]:
+        """The keys that the file of an option says, without its defaults."""
         folders = [places.conf_folder(), *map(pathlib.Path, self.config_dirs)]
-        for path in (folder / "experiment" / f"{experiment}.yaml" for folder in folders):
+        for path in (folder / group / f"{option}.yaml" for folder in folders):
             if path.is_file():
                 read = yaml.safe_load(path.read_text(encoding="utf-8"))
-                return read if isinstance(read, dict) else {}
+                return (
+                    {key: value for key, value in read.items() if key != "defaults"} if isinstance(read, dict) else {}
+                )
         return {}
 
     def _is_choice(self, override: Override) -> bool:

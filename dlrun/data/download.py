@@ -41,13 +41,13 @@ def matches(path: Path, checksum: str | None) -> bool:
 
 
 def fetch(
-    dataset: str, folder: Path, files: Mapping[str, str | None], mirrors: Sequence[str], instead: str = "digits"
+    dataset: str, folder: Path, files: Mapping[str, str | None], mirrors: Sequence[str], stand_in: str = "data=digits"
 ) -> None:  # fmt: skip
     """Brings `files` (name: checksum as in `matches`) into `folder`; what is there and whole stays.
 
     Each file is asked of `mirrors` (addresses of folders) in turn until one gives the right bytes.
-    Processes that fetch the same file at once do not disturb each other. `instead` names data of the same kind that
-    need no download.
+    Processes that fetch the same file at once do not disturb each other. `stand_in` is a word for
+    like data that need no download.
 
     **Raises:** `UserError` if no mirror could help, `DLRUN_OFFLINE` is set, or `folder` cannot be written: what was
     tried, which files go where by hand, and the data that need no download.
@@ -55,7 +55,7 @@ def fetch(
     missing = {name: checksum for name, checksum in files.items() if not matches(folder / name, checksum)}
     by_hand = (
         f"put {', '.join(files)} into {folder} (data.root or DLRUN_DATA choose another folder), "
-        f"or use data={instead}, which needs no download"
+        f"or use {stand_in}, which needs no download"
     )
     if missing and os.environ.get("DLRUN_OFFLINE", "0") not in ("", "0"):
         raise UserError(f"data={dataset}: {', '.join(missing)} not found, and DLRUN_OFFLINE is set; {by_hand}")

@@ -141,13 +141,15 @@ class DataSet:
 
     `kind` and `target` are what `DataSpec` has under these names; where a file must be read to know the target, or the
     key `learn` chooses it, all that it can be: `value|class`. A `learn` of None becomes the first that the model
-    answers. `source`: `ships`, `made`, `download` or `yours`. The keyword-only arguments of the constructor are the
-    keys of `data` in a config.
+    answers. `source`: `ships`, `made`, `download` or `yours`. `stand_in`: a word such as `data=digits`, of like data
+    that are here, for who has none of these. The keyword-only arguments of the constructor are the keys of `data` in a
+    config.
     """
 
     kind: str = ""
     target: str = ""
     source: str = "yours"
+    stand_in: str = ""
 
     @property
     def spec(self) -> DataSpec:

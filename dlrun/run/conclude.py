@@ -84,7 +84,8 @@ def conclude(
     if config.logger.pictures:
         _draw(home, state, task, final, loader, recorder)
     if recorder.events is not None:
-        if config.logger.graph:
+        # A trace knows no sparse matrices, which layers of graphs multiply with.
+        if config.logger.graph and not task.spec.kind.startswith("graph"):
             reason = recorder.events.graph(model, loader.example().inputs)
             if reason is not None:
                 print(f"dlrun: note: this model's graph cannot be drawn ({reason})")

@@ -42,11 +42,7 @@ def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> int:
 
 def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> int:
     """Runs what is waiting and prints the report. Returns 0, 1 if a job failed, or 128 + signal."""
-    options = configs[0].sweep
-    with locks.owned(home):
-        # Before anything else: a folder without a record can be neither resumed nor used again.
-        sweep_record.write(home, plan)
-        stopped = Driver(home, _Grid(home, plan, configs), options.jobs, options.timeout_minutes).drive()
+    stopped = _drive(home, plan, configs)
     if stopped is not None:
         print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home))}", file=sys.stderr)
         return 128 + stopped
@@ -57,6 +53,24 @@ def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> int:
     if failed:
         print(f"again   dlrun resume {shlex.quote(str(home))}")
     return 1 if failed else 0
+
+
+def try_each(home: pathlib.Path, experiments: list[str], options: list[str]) -> bool:
+    """Runs each experiment with `options` into `home`, says how each ended, and gives whether all could."""
+    named = [{"experiment": name} for name in experiments]
+    plan = Plan([], [], [Job(k, [f"experiment={own['experiment']}", *options], own) for k, own in enumerate(named)])
+    stopped = _drive(home, plan, _configs(plan))
+    return stopped is None and not jobs.say_failed(home, plan.jobs)
+
+
+def _drive(home: pathlib.Path, plan: Plan, configs: list[Config]) -> int | None:
+    """Runs what is waiting; the number of the signal that ended it, or None."""
+    options = configs[0].sweep
+    home.mkdir(parents=True, exist_ok=True)
+    with locks.owned(home):
+        # Before anything else: a folder without a record can be neither resumed nor used again.
+        sweep_record.write(home, plan)
+        return Driver(home, _Grid(home, plan, configs), options.jobs, options.timeout_minutes).drive()
 
 
 class _Grid:

@@ -44,14 +44,17 @@ def resume(home: pathlib.Path, overrides: list[str]) -> int:
 def _with_own_axes(overrides: list[str], config_dirs: list[str]) -> tuple[list[str], check.Config]:
     """Adds what a recipe sweeps by itself (`sweep.over`): its keys that the command line does not give.
 
-    Also gives the config of the first of each list.
+    Where the recipes themselves are listed, each is one run. Also gives the config of the first of each list.
     """
-    given = {override.key_or_group for override in compose.parse(overrides)}
+    parsed = compose.parse(overrides)
+    given = {override.key_or_group for override in parsed}
     tree = compose.tree(space.first_of_each(overrides, config_dirs), config_dirs)
     if tree["sweeper"].get("name") != "optuna":
         # An interval is nothing to a grid, whatever its first value is.
         compose.expand(overrides, config_dirs)
     base = check.parse(tree)
+    if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in parsed):
+        return overrides, base
     return overrides + [f"{key}={values}" for key, values in base.sweep.over.items() if key not in given], base
 
 

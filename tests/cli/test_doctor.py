@@ -125,4 +125,4 @@ def test_plug_ins_are_named(monkeypatch):
 def test_wrong_use_is_one_line(capsys):
     assert main.main(["doctor", "now"]) == 2
     err = capsys.readouterr().err
-    assert err.splitlines() == ["dlrun: error: doctor: unrecognized arguments: now; usage: dlrun doctor"]
+    assert err.splitlines() == ["dlrun: error: doctor: unrecognized arguments: now; usage: dlrun doctor [--recipes]"]

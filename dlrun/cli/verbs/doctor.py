@@ -17,7 +17,7 @@ from dlrun.cli.arguments import Arguments
 from dlrun.config import catalogue, check, compose, registry
 from dlrun.errors import RunError, UserError
 
-USAGE = "dlrun doctor"
+USAGE = "dlrun doctor [--recipes]"
 OK, MISSING, WARNING = "ok", "missing", "warning"
 GIB = 2**30
 # One batch over and over: what learns at all learns it by heart.
@@ -29,7 +29,10 @@ Line = tuple[str, str, str]
 
 def main(words: list[str]) -> int:
     """Prints a line for each finding and `ok` at the end. **Raises:** `RunError` if no run could work here."""
-    Arguments(USAGE, "Checks versions, devices and data, and trains for a moment.").parse_args(words)
+    arguments = Arguments(USAGE, "Checks versions, devices and data, and trains for a moment.")
+    arguments.add_argument("--recipes", action="store_true", help="tries each recipe instead: two batches, no download")
+    if arguments.parse_args(words).recipes:
+        return _recipes()
     # What cannot be imported ends the check, and those that import it come later.
     for look in (_packages, _imports, _processor, _memory, _devices, _data, _folders, _plugins, _training):
         for mark, what, finding in look():
@@ -79,8 +82,7 @@ def _processor() -> Iterator[Line]:
 
     from dlrun.engine import device as devices
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads()
+    cores, threads = _cores(), torch.get_num_threads()
     bf16 = "bf16 in hardware" if devices.bf16_is_native() else "no bf16 instructions: bf16 is slower than fp32"
     yield OK, "cpu", f"{cores} cores, {threads} used by torch, {bf16}"
     if threads > cores:
@@ -178,6 +180,25 @@ def _training() -> Iterator[Line]:
     if accuracy < LEARNED:
         raise RunError(f"a small training learns nothing: accuracy {accuracy:.2f} on one batch, {LEARNED} expected")
     yield OK, "training", f"{' '.join(TRAINING[:3])}: accuracy {accuracy:.2f} in {time.perf_counter() - started:.1f} s"
+
+
+def _recipes() -> int:
+    """A run of two batches of each recipe, on data that are here, as many at once as there are cores."""
+    from dlrun.sweep import grid
+
+    names = [recipe["name"] for recipe in catalogue.experiments([])]
+    options = ["trainer=smoke", "device.threads=1", f"sweep.jobs={_cores()}"]
+    started = time.perf_counter()
+    home = tempfile.mkdtemp(prefix="dlrun-doctor-")
+    if not grid.try_each(pathlib.Path(home), names, options):
+        raise RunError(f"not every recipe can be trained here; {home} has what each printed")
+    shutil.rmtree(home)
+    print(f"ok: {len(names)} recipes in {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

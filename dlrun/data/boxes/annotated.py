@@ -219,6 +219,7 @@ class AnnotatedImages(DataSet):
     kind: str = "image"
     target: str = "boxes|instances"
     source: str = "yours"
+    stand_in: str = "data=shapes"
     name = ""  # as `data=` takes it
     layout = ""  # what `root` is, in a message
 

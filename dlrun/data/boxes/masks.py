@@ -56,6 +56,7 @@ class MaskedImages(DataSet):
     kind: str = "image"
     target: str = "mask"
     source: str = "yours"
+    stand_in: str = "data=shapes"
 
     def __init__(
         self, pairs: dict[str, list[tuple[Path, Path]]], classes: tuple[str, ...] | None,

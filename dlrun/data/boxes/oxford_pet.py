@@ -33,6 +33,7 @@ class OxfordPet(DataSet):
     kind: str = "image"
     target: str = "mask"
     source: str = "download"
+    stand_in: str = "data=shapes"
     class_names: ClassVar[tuple[str, ...]] = ("background", "pet")
 
     def __init__(
@@ -63,7 +64,7 @@ class OxfordPet(DataSet):
         """The parts, in memory. **Raises:** `UserError` if files can neither be found nor downloaded, or are broken."""
         lists = {part: self.folder / "annotations" / name for part, name in LISTS.items()}
         if not all(path.is_file() for path in lists.values()) or not (self.folder / "images").is_dir():
-            download.fetch("oxford_pet", self.folder, ARCHIVES, self.mirrors, instead="shapes")
+            download.fetch("oxford_pet", self.folder, ARCHIVES, self.mirrors, self.stand_in)
             for archive in ARCHIVES:
                 download.untar(self.folder / archive, self.folder)
         pairs = {part: self._pairs(path) for part, path in lists.items()}

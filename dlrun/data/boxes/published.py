@@ -39,6 +39,7 @@ class PublishedObjects(DataSet):
 
     kind: str = "image"
     source: str = "download"
+    stand_in: str = "data=shapes"
     name: str
     folder_name: str
     classes: tuple[str, ...]
@@ -70,7 +71,7 @@ class PublishedObjects(DataSet):
         **Raises:** `UserError` if it can neither be found nor downloaded, and for faults of its files.
         """
         if not self.is_there():
-            download.fetch(self.name, self.root, self.archives, self.mirrors, instead="shapes")
+            download.fetch(self.name, self.root, self.archives, self.mirrors, self.stand_in)
             for archive in self.archives:
                 unpack = download.unzip_all if archive.endswith(".zip") else download.untar
                 unpack(self.root / archive, self.root)

@@ -37,6 +37,7 @@ class FaceFolder(DataSet):
     kind: str = "image"
     target: str = "identity"
     source: str = "yours"
+    stand_in: str = "data=drawn_faces"
 
     def __init__(
         self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,

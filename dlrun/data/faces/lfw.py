@@ -34,6 +34,7 @@ class LFW(DataSet):
     kind: str = "image"
     target: str = "identity"
     source: str = "download"
+    stand_in: str = "data=drawn_faces"
     files: ClassVar[Mapping[str, str | None]] = {
         "lfw-funneled.tgz": "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
     }
@@ -92,7 +93,7 @@ class LFW(DataSet):
         folder = self.folder / "lfw_funneled"
         # A folder that was left half unpacked lacks the last of them.
         if not folder.is_dir() or len(subfolders(folder)) < self.num_people:
-            download.fetch("lfw", self.folder, self.files, self.mirrors, instead="drawn_faces")
+            download.fetch("lfw", self.folder, self.files, self.mirrors, self.stand_in)
             for archive in self.files:
                 download.untar(self.folder / archive, self.folder)
         return People(

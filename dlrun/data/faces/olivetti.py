@@ -31,6 +31,7 @@ class Olivetti(DataSet):
     kind: str = "image"
     target: str = "identity"
     source: str = "download"
+    stand_in: str = "data=drawn_faces"
     files: ClassVar[Mapping[str, str | None]] = {
         FILE: "sha256:b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
     }
@@ -62,7 +63,7 @@ class Olivetti(DataSet):
         """The parts, in memory. **Raises:** `UserError` if the file can neither be found nor downloaded."""
         from scipy.io import loadmat
 
-        download.fetch("olivetti", self.folder, self.files, self.mirrors, instead="drawn_faces")
+        download.fetch("olivetti", self.folder, self.files, self.mirrors, self.stand_in)
         pixels = loadmat(io.BytesIO((self.folder / FILE).read_bytes()))["faces"]  # (pixels, images), column by column
         images = torch.as_tensor(pixels).byte().T.reshape(-1, 1, SIDE, SIDE).transpose(2, 3).contiguous()
         parts = {}

@@ -40,6 +40,7 @@ class EdgeList(ReadOnce):
     kind: str = "graph"
     target: str = "node_class"
     source: str = "yours"
+    stand_in: str = "data=karate"
 
     def __init__(
         self, *, nodes: str | None = None, edges: str | None = None, label: str = "label", weight: str = "weight",

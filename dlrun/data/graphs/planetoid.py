@@ -45,6 +45,7 @@ class Planetoid(DataSet):
     kind: str = "graph"
     target: str = "node_class"
     source: str = "download"
+    stand_in: str = "data=block_model"
     folder_name: str
     checksums: tuple[str, ...]
     classes: tuple[str, ...]
@@ -77,7 +78,7 @@ class Planetoid(DataSet):
         name = self.folder_name.lower()
         files = dict(zip((f"ind.{name}.{part}" for part in NAMES), self.checksums, strict=True))
         missing = {file: checksum for file, checksum in files.items() if not (self.folder / file).is_file()}
-        download.fetch(name, self.folder, missing, self.mirrors or MIRRORS)
+        download.fetch(name, self.folder, missing, self.mirrors or MIRRORS, self.stand_in)
         graph, target, num_train = read_folder(self.folder, name, self.in_features, len(self.classes))
         if self.normalize_features:
             graph.x = rows_to_one(graph.x)

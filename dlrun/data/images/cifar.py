@@ -51,7 +51,7 @@ class CIFAR10(TorchvisionImages):
         files = [*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])]
         if all(download.matches(folder / name, f"md5:{md5}") for name, md5 in files):
             return
-        download.fetch(self.name, self.root, {reader.filename: f"md5:{reader.tgz_md5}"}, self.mirrors)
+        download.fetch(self.name, self.root, {reader.filename: f"md5:{reader.tgz_md5}"}, self.mirrors, self.stand_in)
         download.untar(self.root / reader.filename, self.root)
 
     def _read(self, is_train: bool) -> TensorPart:

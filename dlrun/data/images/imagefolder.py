@@ -40,6 +40,7 @@ class ImageFolder(DataSet):
     kind: str = "image"
     target: str = "class"
     source: str = "yours"
+    stand_in: str = "data=digits"
 
     def __init__(
         self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,

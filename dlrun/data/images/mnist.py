@@ -49,7 +49,7 @@ class MNIST(TorchvisionImages):
         reader = self._reader()
         folder = self.root / reader.__name__ / "raw"
         archives = {name: f"md5:{md5}" for name, md5 in reader.resources if not _is_whole(folder / Path(name).stem)}
-        download.fetch(self.name, folder, archives, self.mirrors)
+        download.fetch(self.name, folder, archives, self.mirrors, self.stand_in)
         for name in archives:
             download.gunzip(folder / name, folder / Path(name).stem)
 

@@ -23,6 +23,7 @@ class TorchvisionImages(DataSet):
     kind: str = "image"
     target: str = "class"
     source: str = "download"
+    stand_in: str = "data=digits"
     name: str
     image_size: tuple[int, int]
     class_names: tuple[str, ...]

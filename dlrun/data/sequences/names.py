@@ -79,6 +79,7 @@ class Names(ReadOnce):
     kind: str = "tokens"
     target: str = "class"
     source: str = "ships"
+    stand_in: str = "data.collection=ships"
 
     def __init__(
         self, *, collection: Literal["ships", "course", "languages"] = "ships", root: str | None = None,
@@ -144,7 +145,7 @@ class Names(ReadOnce):
 
     def _provide(self, folder: Path, files: dict[str, str], mirrors: tuple[str, ...]) -> None:
         missing = {name: checksum for name, checksum in files.items() if not (folder / name).is_file()}
-        download.fetch("names", folder, missing, self.mirrors or mirrors)
+        download.fetch("names", folder, missing, self.mirrors or mirrors, self.stand_in)
 
     def _plain_rows(self, rows: list[Row]) -> Iterator[Row]:
         for row in rows:

@@ -119,6 +119,7 @@ class CSVFile(FeatureTable):
 
     target: str = "value|class|binary"
     source: str = "yours"
+    stand_in: str = "data=breast_cancer"
 
     def __init__(
         self,

@@ -100,6 +100,7 @@ class CaliforniaHousing(ValueTable):
     """
 
     source: str = "download"
+    stand_in: str = "data=diabetes"
 
     def __init__(
         self, *, root: str | None = None, standardize: bool = True, standardize_target: bool = True,
@@ -128,7 +129,7 @@ class CaliforniaHousing(ValueTable):
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
         archive = {CALIFORNIA_FILE: f"sha256:{CALIFORNIA_SHA256}"}
-        download.fetch("california_housing", self.folder, archive, self.mirrors)
+        download.fetch("california_housing", self.folder, archive, self.mirrors, self.stand_in)
         x, target = read_california((self.folder / CALIFORNIA_FILE).read_bytes())
         return self._split(x, target, _value_spec(CALIFORNIA_FEATURES, "MedHouseVal"))
 
