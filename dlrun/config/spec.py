@@ -44,6 +44,7 @@ class DataSpec:
     - `per_step`: whether a model of sequences answers at every step (B, T, K) or once (B, K).
     - `causal`: whether the answer at a step may depend on that step and earlier ones alone.
     - `target_name`: what is to be learned, as its column or kernel is called.
+    - `table`: how the file of a table was read and what was made of its columns; see data/tables/rules.py.
     - `target_kernel`: of an `image` that is the input under a kernel: its rows.
     - `mean`, `std`: of each channel, on images scaled to 0..1, or of each feature, as it is in the train
       part; applied to every batch. `None`: the inputs are taken as they are.
@@ -74,6 +75,7 @@ class DataSpec:
     target_mean: tuple[float, ...] | None = None
     target_std: tuple[float, ...] | None = None
     target_kernel: tuple[tuple[float, ...], ...] | None = None
+    table: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a run folder keeps them."""
@@ -97,5 +99,5 @@ def _tuples(value: Any) -> Any:
 # Names that a model's null keyword may be filled from.
 FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {
     "kind", "target", "vocabulary", "point_names", "skeleton", "feature_names", "target_name", "mean", "std",
-    "target_mean", "target_std", "target_kernel",
+    "target_mean", "target_std", "target_kernel", "table",
 }  # fmt: skip

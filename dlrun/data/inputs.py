@@ -1,18 +1,25 @@
 """Inputs that come from a person: words, image files, rows of numbers, as a trained model takes them."""
 
-import csv
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dlrun.config.spec import DataSpec
 from dlrun.data.images.imagefolder import SUFFIXES, decode, sizes_of
-from dlrun.data.reading import read_utf8
+from dlrun.data.reading import is_like_path, missing, records
+from dlrun.data.tables.values import quoted
 from dlrun.engine.contracts import DataSet, ImageFile
-from dlrun.errors import RunError, UserError
+from dlrun.errors import RunError, UserError, bounded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dlrun.data.tables.rules import Rules
 
 
 def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
@@ -94,51 +101,42 @@ def _read_image(dataset: DataSet, spec: DataSpec, path: str) -> tuple[Tensor, Te
 
 
 def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
-    names, rows = [], []
-    of = f"{spec.in_features}" + (f" ({', '.join(spec.feature_names)})" if spec.feature_names else "")
+    from dlrun.data.tables.rules import Rules
+
+    rules = Rules.by_names(spec.feature_names or (), ()) if spec.table is None else Rules.from_dict(spec.table)
+    names, tables = [], []
     for word in words:
-        path = Path(word)
+        path = Path(word).expanduser()
         if path.is_file():
-            table = _table(path, spec)
-            names += [f"{path.name}:{number}" for number in range(2, len(table) + 2)]
-            rows += table
+            lines, table = _table(path, spec, rules)
+            names += [f"{path.name}:{line}" for line in lines]
+            tables.append(torch.from_numpy(table))
+        elif is_like_path(word):
+            raise UserError(bounded(f"predict: {missing(path)}"))
         else:
             names.append(word)
-            rows.append([_number(cell, f"predict: {word!r}") for cell in word.split(",")])
-            if len(rows[-1]) != spec.in_features:
-                raise UserError(f"predict: {word!r} has {len(rows[-1])} numbers and is no file; this run takes {of}")
-    return names, (torch.tensor(rows, dtype=torch.float32),)
+            tables.append(torch.from_numpy(_typed(word, rules)))
+    return names, (torch.cat(tables),)
 
 
-def _table(path: Path, spec: DataSpec) -> list[list[float]]:
-    """The features of every row of a CSV file whose header names their columns."""
-    wanted = spec.feature_names or ()
-    reader = csv.DictReader(read_utf8(path).decode().splitlines())
-    header = reader.fieldnames or ()
-    # A category is called `column=category`; a column may itself have an = in its name.
-    missing = [name for name in wanted if name not in header and name.partition("=")[0] not in header]
-    if missing or not wanted:
-        raise UserError(f"{path}: has no column {', '.join(missing) or 'names'}; its header: {', '.join(header)}")
-    rows = []
-    for number, cells in enumerate(reader, start=2):
-        row = []
-        for name in wanted:
-            if name in header:
-                row.append(_number(cells[name] or "", f"{path}:{number}: column {name}"))
-            else:
-                column, _, category = name.partition("=")
-                row.append(float((cells[column] or "").strip() == category))
-        rows.append(row)
-    if not rows:
-        raise UserError(f"{path}: has a header and no row")
-    return rows
+def _table(path: Path, spec: DataSpec, rules: "Rules") -> tuple[list[int], "np.ndarray"]:
+    """(The line of each row that is used, the features of these rows) of a CSV file."""
+    from dlrun.data.tables.rules import Rules
+
+    sheet = rules.open(path)
+    if spec.table is None:
+        rules = Rules.by_names(spec.feature_names or (), sheet.names)
+    lines, table, said = rules.read(sheet)
+    for line in [*sheet.layout.remarks, *said]:
+        print(f"{path.name}: {line}", file=sys.stderr)
+    return lines, table
 
 
-def _number(cell: str, source: str) -> float:
+def _typed(word: str, rules: "Rules") -> "np.ndarray":
+    """The features (1, F) of a row such as `5.1,3.5,red`, a field for each column."""
+    separator = rules.separator if rules.separator in word else ","
     try:
-        value = float(cell)
-    except ValueError:
-        raise UserError(f"{source}: {cell.strip()!r} is not a number") from None
-    if not abs(value) <= torch.finfo(torch.float32).max:
-        raise UserError(f"{source}: {cell.strip()} is not a finite number")
-    return value
+        fields = next((fields for _, _, fields in records(Path("predict"), word.encode(), separator)), [])
+        return rules.row(fields)
+    except ValueError as error:
+        raise UserError(bounded(f"predict: {quoted(word)}: {error}")) from error

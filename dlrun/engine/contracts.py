@@ -160,6 +160,9 @@ class DataSet:
         """`train` and, where there are, `val` and `test`. **Raises:** `UserError` for data that cannot be used."""
         raise NotImplementedError
 
+    def adopt(self, spec: DataSpec) -> None:
+        """Takes what a run was trained with for what the files would now be found out to say; before they are read."""
+
     def encode(self, words: list[str], spec: DataSpec) -> tuple[Tensor, ...] | None:
         """Raw inputs (N, ...) from texts, as `dlrun predict` takes them; None: this data set reads no texts.
 

@@ -18,7 +18,7 @@ from dlrun.engine.interrupt import Interrupted, Pruned, Stop
 from dlrun.engine.profiling import profiling
 from dlrun.engine.state import State, seed_everything
 from dlrun.errors import RunError, UserError
-from dlrun.run import assemble, conclude, transfer
+from dlrun.run import assemble, conclude, stored, transfer
 from dlrun.run.checks import check_fit
 from dlrun.run.conclude import Result
 from dlrun.run.recorder import Judge, Recorder
@@ -39,6 +39,8 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
     with Stop().handling() as stop:
         device = assemble.device(config)
         dataset = assemble.data(config)
+        if resume is not None and (then := stored.spec_of(resume)) is not None:
+            dataset.adopt(then)
         spec, prepare = assemble.view(config, dataset.spec)
         sampler = assemble.sampler(config, dataset.spec)
         augment = assemble.augmentation(config, dataset.spec)

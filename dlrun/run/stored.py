@@ -1,10 +1,13 @@
 """The config of a run that stands on disk, also of one that an older dlrun has left."""
 
+import json
+import pathlib
 import sys
 from typing import Any
 
 from dlrun.config import check, compose
 from dlrun.config.check import Config
+from dlrun.config.spec import DataSpec
 from dlrun.store.runs import StoredRun
 
 
@@ -28,6 +31,12 @@ def config_of(stored: StoredRun, overrides: list[str] | None = None, *, on_cpu: 
     for word in overrides or []:
         put(tree, word)
     return check.parse(check.on_cpu(tree) if on_cpu else tree)
+
+
+def spec_of(path: pathlib.Path) -> DataSpec | None:
+    """What the data of the run in `path` offered when it began; None if an older dlrun did not write it."""
+    file = path / "spec.json"
+    return DataSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
 
 
 def put(tree: dict[str, Any], word: str) -> tuple[str, Any, Any]:

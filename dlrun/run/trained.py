@@ -54,6 +54,7 @@ def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
     device = assemble.device(config)
     dataset = assemble.data(config)
     then = DataSpec.from_dict(best["spec"])
+    dataset.adopt(then)
     # An image is seen in other ways, and what it was before stands only in the data set.
     is_image = DATA.describe(config.data["name"]).attributes.get("kind") == "image"
     offered = _as_trained(dataset.spec, then, path) if with_data or is_image else then

@@ -87,12 +87,12 @@ def test_rows_and_tables_of_numbers(predict, home):
     (home / "new.csv").write_text(f"id,{names}\n7,5.1,3.5,1.4,0.2\n8,6.7,3.0,5.2,2.3\n")
     lines = predict("iris", "new.csv")
     assert [line.split()[:2] for line in lines[1:]] == [["new.csv:2", "setosa"], ["new.csv:3", "virginica"]]
-    assert "has 2 numbers and is no file; this run takes 4" in predict("iris", "1,2", code=2)
+    assert "'1,2': has 2 numbers and is no file; this run takes 4" in predict("iris", "1,2", code=2)
     assert "'x' is not a number" in predict("iris", "1,2,x,4", code=2)
     (home / "bad.csv").write_text(f"{names}\n1,2,3,inf\n")
-    assert "bad.csv:2: column petal width (cm): inf is not a finite number" in predict("iris", "bad.csv", code=2)
+    assert "bad.csv: row 2, column 'petal width (cm)': 'inf' is too large" in predict("iris", "bad.csv", code=2)
     (home / "bad.csv").write_text("a,b\n1,2\n")
-    assert "bad.csv: has no column sepal length (cm)" in predict("iris", "bad.csv", code=2)
+    assert "bad.csv: has no column 'sepal length (cm)', 'sepal" in predict("iris", "bad.csv", code=2)
 
 
 def test_values_are_in_units_of_the_target(predict):

@@ -3,8 +3,9 @@
 Letters: N records of the file, K features of a column, F of all.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -12,20 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few
+from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few, suggest
 from dlrun.config.spec import DataSpec
 from dlrun.data.splits import split_off
-from dlrun.data.tables.csv_reading import Sheet, Words, open_sheet, ordered, quoted, shown
+from dlrun.data.tables import rules as tables
+from dlrun.data.tables.csv_reading import SHOWN, Sheet, Words, open_sheet
 from dlrun.data.tables.features import FeatureTable
+from dlrun.data.tables.layout import shown
+from dlrun.data.tables.rules import Column, Mistakes, Rules
+from dlrun.data.tables.values import number, ordered, quoted
 from dlrun.engine.contracts import Part
 from dlrun.engine.parts import TensorPart
-from dlrun.errors import UserError
+from dlrun.errors import UserError, bounded
 
-# float32 ends at 3e38; this leaves room to subtract a mean and to add up a batch.
-LARGEST = 1e37
-SHOWN = 5  # words in a message
 MOST_CLASSES = 20  # that whole numbers are taken for, unless target_kind says so
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# What a column that says which row it is is called.
+_ROW_NAME = re.compile(
+    r"(?i:(.*[\W_])?(id|idx|index|row|rows|rowid|row_?names?|nr|no|num|number|key|record|obs|sample|case)\.?)"
+    r"|.*[a-z](Id|ID|Nr|No)|[#\W]+|Unnamed: 0"
+)
+MANY_ROWS = 20  # that the first column does not count by chance, whatever it is called
 
 
 @dataclass
@@ -43,62 +51,17 @@ class Roles:
 
 
 @dataclass
-class Numbers:
-    """A numeric column, `values` (N,) with nan where missing, becomes one feature."""
-
-    index: int
-    name: str
-    values: np.ndarray
-
-    def is_missing(self) -> np.ndarray:
-        return np.isnan(self.values)
-
-    def encode(self, train: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """(float32 (N, 1), names); what is missing becomes the mean of the rows `train`."""
-        is_missing, known = self.is_missing(), self.values[train]
-        values = np.where(is_missing, known[~np.isnan(known)].mean(), self.values) if is_missing.any() else self.values
-        return values.astype(np.float32)[:, None], [self.name]
-
-
-@dataclass
-class Names:
-    """A categorical column becomes one feature, 0 or 1, for each category of the train part."""
-
-    index: int
-    name: str
-    column: Words
-
-    def is_missing(self) -> np.ndarray:
-        return self.column.codes < 0
-
-    def unknown(self, train: np.ndarray, rows: np.ndarray) -> list[str]:
-        """What stands in `rows` and never in `train`, as often as it does."""
-        codes = self.column.codes[rows]
-        return [self.column.words[code] for code in codes[~np.isin(codes, self.column.codes[train]) & (codes >= 0)]]
-
-    def encode(self, train: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """(float32 (N, K), names); a missing or unknown category is 0 everywhere."""
-        codes = np.unique(self.column.codes[train])
-        categories = ordered([self.column.words[code] for code in codes if code >= 0])
-        feature_of = {word: k for k, word in enumerate(categories)}
-        hot = np.array([feature_of.get(word, -1) for word in self.column.words] + [-1])[self.column.codes]
-        table = np.zeros((len(hot), len(categories)), dtype=np.float32)
-        known = np.flatnonzero(hot >= 0)
-        table[known, hot[known]] = 1
-        return table, [f"{self.name}={word}" for word in categories]
-
-
-@dataclass
 class Target:
     """The target of every row (N,): `value` as float64, else the class as an index into `class_names`.
 
-    A missing one is nan or -1. `about` says in words what was found.
+    A missing one is nan or -1. `about` and `positive` say in words what was found.
     """
 
     kind: str
     values: np.ndarray
     class_names: tuple[str, ...]
     about: str
+    positive: str = ""
 
     def is_missing(self) -> np.ndarray:
         return np.isnan(self.values) if self.kind == "value" else self.values < 0
@@ -114,6 +77,8 @@ class CSVFile(FeatureTable):
     - Missing values, all texts in `na_values`, are an error, or with `missing=mean` become the mean of the train part
       (a category: 0 everywhere), or with `missing=drop` leave out their row.
     - A category unknown to the train part is 0 everywhere; a class unknown to it is an error.
+    - A column that only counts the rows, an id, is left out unless it stands in `keep`.
+    - Of two classes the rarer one is the positive one, class 1, unless `positive` names it.
     - `split_column` holds train, val or test; a part that it does not name is split off from train by its fraction.
     """
 
@@ -133,6 +98,8 @@ class CSVFile(FeatureTable):
         categorical: tuple[str | int, ...] = (),
         max_categories: PositiveInt = 100,
         missing: Literal["error", "mean", "drop"] = "error",
+        keep: tuple[str | int, ...] = (),
+        positive: str | int | float | bool | None = None,
         na_values: tuple[str, ...] = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"),
         standardize: bool = True,
         standardize_target: bool = True,
@@ -153,6 +120,9 @@ class CSVFile(FeatureTable):
         - `categorical`: columns whose numbers are names.
         - `max_categories`: the most different texts that a feature column may hold.
         - `missing`: what a missing value is: an error, the mean of the train part, or a reason to drop its row.
+        - `keep`: columns that are features although they only count the rows.
+        - `positive`: which of two classes is looked for, the one that precision, recall and probabilities are about;
+          None: the rarer one, of two equally frequent ones the last by the alphabet.
         - `na_values`: the texts that stand for a missing value, beside an empty field.
         - `standardize`: whether the model gets (x - mean) / std of each feature, by the train part, or the raw values.
         - `standardize_target`: whether the model learns (y - mean) / std of a target y that is a value, by the train
@@ -172,88 +142,166 @@ class CSVFile(FeatureTable):
         self.path, self.header, self.separator = Path(path).expanduser(), header, separator
         self.target_column, self.target_kind, self.split_column = target, target_kind, split_column
         self.ignore, self.categorical, self.max_categories = ignore, categorical, max_categories
-        self.missing, self.na_values = missing, na_values
+        self.missing, self.na_values, self.keep, self.positive = missing, na_values, keep, positive
+        self._trained: DataSpec | None = None
+
+    def adopt(self, spec: DataSpec) -> None:
+        self._trained = spec
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
-        sheet = open_sheet(self.path, self.separator, self.header, self.na_values)
-        roles = self._roles(sheet)
-        columns = sheet.read(roles.texts())
-        target = self._target(sheet, roles.target, columns[roles.target])
-        features = [
-            _feature(sheet, index, columns[index], index in roles.categorical, self.max_categories)
-            for index in roles.features
-        ]
-        features = _without_row_numbers(sheet, features)
+        known = None if self._trained is None or self._trained.table is None else Rules.from_dict(self._trained.table)
+        if known is None:
+            sheet = open_sheet(self.path, self.separator, self.header, self.na_values)
+        else:
+            sheet = known.open(self.path)
+        mistakes = Mistakes(sheet)
+        roles = self._roles(sheet, mistakes, known)
+        read = sheet.read(roles.texts())
+        target, features = self._found(sheet, mistakes, roles, read, known)
         _say_found(sheet, roles.target, target, features)
-        records = self._complete(sheet, roles.target, target, features)
-        parts = self._divide(sheet, roles.split, columns, target, records)
-        values, class_names = _as_train_knows(sheet, roles.target, target, parts)
-        x, feature_names = _encode(sheet, features, parts)
-        inputs = torch.from_numpy(x)
-        whole = TensorPart((inputs,), values)
+        holes = {index: tables.missing_in(values) for index, values in features.items()}
+        missing = self.missing if known is None else known.missing
+        records, said = tables.complete(sheet, holes | {roles.target: target.is_missing()}, missing, roles.target)
+        _say(said)
+        parts = self._divide(sheet, roles.split, read, target, records)
+        columns = _learned(sheet, features, parts["train"]) if known is None else known.columns
+        values, class_names = _as_train_knows(sheet, roles.target, target, parts, self._trained)
+        for column, own in zip(columns, features.values(), strict=True):
+            if isinstance(own, Words):
+                for part, rows in parts.items():
+                    _say(tables.say_unknown(column, own, rows, f"{len(rows):,} rows of the {part} part"))
+            else:
+                _say_coarse(column.name, own)
+        x = np.concatenate([c.encode(own) for c, own in zip(columns, features.values(), strict=True)], axis=1)
+        whole = TensorPart((torch.from_numpy(x),), values)
         split: dict[str, Part] = {name: whole.subset(torch.from_numpy(index)) for name, index in parts.items()}
+        feature_names = tuple(name for column in columns for name in column.feature_names)
         spec = DataSpec(
             kind="features", target=target.kind, in_features=len(feature_names),
             out_features=len(class_names) if target.kind == "class" else 1, class_names=class_names or None,
             feature_names=feature_names, target_name=sheet.names[roles.target],
+            table=(known or Rules.of(sheet, self.missing, roles.target, columns)).to_dict(),
         )  # fmt: skip
         return self._with_statistics(spec, split), split
 
-    def _roles(self, sheet: Sheet) -> Roles:
+    def _roles(self, sheet: Sheet, mistakes: Mistakes, known: Rules | None) -> Roles:
         """What each column is for. **Raises:** `UserError` for one that is not there, or there twice."""
-        ignored = {sheet.find(column, "ignore") for column in self.ignore}
-        categorical = {sheet.find(column, "categorical") for column in self.categorical}
-        target = sheet.find(self.target_column, "target")
-        split = None if self.split_column is None else sheet.find(self.split_column, "split_column")
-        for key, indices in (("ignore", ignored), ("split_column", {split})):
+        found: dict[str, list[int]] = {}
+        listed = {"ignore": self.ignore, "categorical": self.categorical, "keep": self.keep}
+        single = {"target": (self.target_column,)} | (
+            {} if self.split_column is None else {"split_column": (self.split_column,)}
+        )
+        for key, columns in (listed | single).items():
+            found[key] = []
+            for column in columns:
+                with mistakes.of():
+                    found[key].append(sheet.find(column, key))
+        sheet.chosen = {key: found[key] for key in listed}
+        mistakes.refuse()
+        target, split = found["target"][0], next(iter(found.get("split_column", [])), None)
+        for key, indices in (("ignore", set(found["ignore"])), ("split_column", {split})):
             if target in indices:
                 raise UserError(f"data.{key}: column {quoted(sheet.names[target])} of {sheet.path} is the target")
-        used = [index for index in range(len(sheet.names)) if index not in ignored]
+        if known is not None:
+            places = known.places(sheet)
+            categorical = {i for column, i in zip(known.columns, places, strict=True) if column.categories is not None}
+            return Roles(target, split, categorical, places)
+        used = [index for index in range(len(sheet.names)) if index not in found["ignore"]]
         first_of: dict[str, int] = {}
         for index in used:
             first = first_of.setdefault(sheet.names[index], index)
             if first != index:
                 both = f"the name of two columns, {first} and {index} counted from 0"
-                sheet.fail(f"{both}; rename one, or data.ignore=[{index}] leaves one out", column=index)
+                with mistakes.of(index):
+                    raise tables.Unusable(sheet, index, f"{both}; rename one")
+        mistakes.refuse()
         features = [index for index in used if index not in (target, split)]
         if not features:
-            names = few([quoted(name) for name in sheet.names], 10)
-            raise UserError(f"{sheet.path}: no column is left for features of {names}")
-        return Roles(target, split, categorical - {target}, features)
+            names = few([quoted(name) for name in sheet.names], SHOWN)
+            raise UserError(bounded(f"{sheet.path}: no column is left for features of {names}"))
+        return Roles(target, split, set(found["categorical"]) - {target}, features)
+
+    def _found(
+        self, sheet: Sheet, mistakes: Mistakes, roles: Roles, read: list[np.ndarray | Words], known: Rules | None
+    ) -> tuple[Target, dict[int, np.ndarray | Words]]:
+        """(The target, the values of each feature column by its index).
+
+        **Raises:** `UserError`, all that is wrong with any column at once.
+        """
+        target, features = None, {}
+        with mistakes.of(roles.target):
+            target = self._target(sheet, roles.target, read[roles.target])
+        for index in roles.features:
+            is_categorical = index in roles.categorical
+            with mistakes.of(index):
+                if known is None:
+                    column = tables.feature(sheet, index, read[index], is_categorical, self.max_categories)
+                else:
+                    column = read[index] if is_categorical else tables.as_numbers(sheet, index, read[index])
+                    tables.check_size(sheet, index, column)
+                features[index] = column
+        if known is None:
+            features = self._without_row_numbers(sheet, features)
+        if mistakes.found:
+            holes = {index: tables.missing_in(values) for index, values in features.items()}
+            holes |= {} if target is None else {roles.target: target.is_missing()}
+            with mistakes.of():
+                if holes:
+                    tables.complete(sheet, holes, self.missing, None if target is None else roles.target)
+        mistakes.refuse()
+        assert target is not None, "else there is a mistake"
+        return target, features
 
     def _target(self, sheet: Sheet, index: int, column: np.ndarray | Words) -> Target:
         assert isinstance(column, Words)
-        target = _read_target(column, self.target_kind, lambda message, record: sheet.fail(message, record, index))
-        _check_size(sheet, index, target.values)
+        kind = self.target_kind if self._trained is None else self._trained.target
+        target = _read_target(column, kind, lambda message, record: sheet.fail(message, record, index))
+        tables.check_size(sheet, index, target.values)
+        if target.kind == "binary" and self._trained is None:
+            return self._with_positive(sheet, index, target)
+        if self.positive is not None and target.kind != "binary":
+            raise UserError(f"data.positive: is for two classes; {quoted(sheet.names[index])} is a {target.kind}")
         return target
 
-    def _complete(self, sheet: Sheet, target_index: int, target: Target, features: list[Numbers | Names]) -> np.ndarray:
-        """The records that are used. What is missing in them is filled later, from the train part.
+    def _with_positive(self, sheet: Sheet, index: int, target: Target) -> Target:
+        """The target with the positive class as class 1."""
+        names, counts = target.class_names, np.bincount(target.values[target.values >= 0], minlength=2)
+        positive = int(counts[1] <= counts[0])
+        why = "the rarer one" if counts[0] != counts[1] else "the last by the alphabet"
+        if self.positive is not None:
+            wanted = str(self.positive)
+            alike = [k for k, name in enumerate(names) if name == wanted or number(name) == number(wanted)]
+            alike = alike or [k for k, name in enumerate(names) if name.lower() == wanted.lower()]
+            if not alike:
+                found = few([quoted(name) for name in names])
+                raise UserError(bounded(
+                    f"data.positive: {wanted!r} is no class of column {quoted(sheet.names[index])} in {sheet.path}"
+                    f"{suggest(wanted, names)} (classes: {found})"
+                ))  # fmt: skip
+            positive, why = alike[0], "as data.positive says"
+        about = f"the positive class is {quoted(names[positive])}, {why}; data.positive chooses it"
+        if positive == 1:
+            return replace(target, positive=about)
+        values = np.where(target.values < 0, target.values, 1 - target.values)
+        return replace(target, values=values, class_names=names[::-1], positive=about)
 
-        **Raises:** `UserError` for the first missing value, if `missing` says so; for a missing target, if it is kept.
-        """
-        holes = {each.index: each.is_missing() for each in features} | {target_index: target.is_missing()}
-        is_hole = np.logical_or.reduce(list(holes.values()))
-        kept = np.flatnonzero(~is_hole)
-        if len(kept) == len(is_hole):
-            return kept
-        counts = {index: int(is_missing.sum()) for index, is_missing in holes.items()}
-        found = few([f"{count:,} in {quoted(sheet.names[index])}" for index, count in counts.items() if count], SHOWN)
-        lost = f"{len(is_hole) - len(kept):,} of {len(is_hole):,} rows"
-        if self.missing == "error" or (self.missing == "mean" and counts[target_index]):
-            wrong = [target_index] if self.missing == "mean" else sorted(holes)
-            record = int(np.flatnonzero(np.logical_or.reduce([holes[index] for index in wrong]))[0])
-            index = next(index for index in wrong if holes[index][record])
-            fill = "" if counts[target_index] else "data.missing=mean takes the mean of the train part, "
-            message = f"stands for a missing value ({found}); {fill}data.missing=drop leaves out {lost}"
-            sheet.fail(message, record, index)
-        if self.missing == "mean":
-            print(f"csv: missing numbers become the mean of train, missing categories 0 everywhere: {found}")
-            return np.arange(len(is_hole))
-        if len(kept) == 0:
-            raise UserError(f"{sheet.path}: data.missing=drop leaves no row: missing are {found}")
-        print(f"csv: {lost} are left out for a missing value: {found}")
-        return kept
+    def _without_row_numbers(
+        self, sheet: Sheet, features: dict[int, np.ndarray | Words]
+    ) -> dict[int, np.ndarray | Words]:
+        """Leaves out a column that only counts the rows: one that is called so, or the first one of many rows."""
+        left = dict(features)
+        for index, values in features.items():
+            name = sheet.names[index]
+            is_index = sheet.layout.has_header and index == 0 and name == "column_0"
+            is_called_so = sheet.layout.has_header and _ROW_NAME.fullmatch(name) is not None
+            if isinstance(values, Words) or index in sheet.chosen["keep"] or len(left) == 1:
+                continue
+            may_count = is_index or is_called_so or (index == 0 and len(values) >= MANY_ROWS)
+            if may_count and tables.counts_rows(values, is_called_so):
+                keep = sheet.advice("keep", index)
+                _say([f"column {quoted(name)} counts the rows: left out; {keep} takes it as a feature"])
+                del left[index]
+        return left
 
     def _divide(
         self, sheet: Sheet, split: int | None, columns: list[np.ndarray | Words], target: Target, records: np.ndarray
@@ -290,131 +338,69 @@ def _named_parts(sheet: Sheet, index: int, column: np.ndarray | Words, records: 
 
 
 def _as_train_knows(
-    sheet: Sheet, index: int, target: Target, parts: dict[str, np.ndarray]
+    sheet: Sheet, index: int, target: Target, parts: dict[str, np.ndarray], trained: DataSpec | None
 ) -> tuple[Tensor, tuple[str, ...]]:
     """The target of all records: float32 (N, 1), or int64 (N,) by the classes of the train part, and their names.
+
+    The classes of a run that has been `trained` stay as they were.
 
     **Raises:** `UserError` for a class of another part, and for a train part of one class.
     """
     if target.kind == "value":
         return torch.from_numpy(target.values).float().unsqueeze(1), ()
-    known = np.unique(target.values[parts["train"]])
-    if len(known) < 2:
-        sheet.fail(f"the train part has only the class {quoted(target.class_names[known[0]])}", column=index)
+    if trained is not None and trained.class_names is not None:
+        names = trained.class_names
+        known = np.array([k for k, name in enumerate(target.class_names) if name in names], dtype=np.int64)
+    else:
+        known = np.unique(target.values[parts["train"]])
+        names = tuple(target.class_names[code] for code in known)
+        if len(known) < 2:
+            sheet.fail(f"the train part has only the class {quoted(names[0])}", column=index)
     for part, records in parts.items():
         is_unknown = ~np.isin(target.values[records], known)
         if is_unknown.any():
             record = int(records[np.flatnonzero(is_unknown)[0]])
             sheet.fail(f"is a class in the {part} part that the train part never shows; add rows of it", record, index)
-    label = np.zeros(len(target.class_names), dtype=np.int64)
-    label[known] = np.arange(len(known))
-    return torch.from_numpy(label[target.values]), tuple(target.class_names[code] for code in known)
+    label = np.zeros(len(target.class_names) + 1, dtype=np.int64)
+    label[known] = [names.index(target.class_names[code]) for code in known]
+    return torch.from_numpy(label[target.values]), names
 
 
-def _say_found(sheet: Sheet, index: int, target: Target, features: list[Numbers | Names]) -> None:
-    header = "header in the first row" if sheet.has_header else "no header"
-    numeric = sum(isinstance(each, Numbers) for each in features)
+def _learned(sheet: Sheet, features: dict[int, np.ndarray | Words], train: np.ndarray) -> tuple[Column, ...]:
+    """How each column becomes features. **Raises:** `UserError` for those without any value in the train part."""
+    mistakes, columns = Mistakes(sheet), []
+    for index, values in features.items():
+        with mistakes.of(index):
+            columns.append(tables.learned(sheet, index, values, train))
+    mistakes.refuse()
+    return tuple(columns)
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        print(f"csv: {line}")
+
+
+def _say_found(sheet: Sheet, index: int, target: Target, features: dict[int, np.ndarray | Words]) -> None:
+    layout = sheet.layout
+    header = "header in the first row" if layout.has_header else "no header"
+    numeric = sum(isinstance(each, np.ndarray) for each in features.values())
     kinds = f"{numeric} numeric and {len(features) - numeric} categorical columns"
-    print(f"csv: {sheet.path.name}: {len(target.values):,} rows, {header}, separator {shown(sheet.separator)}; {kinds}")
-    print(f"csv: target {quoted(sheet.names[index])} -> {target.kind} ({target.about})")
+    quotes = "" if layout.quote == '"' else f", quotes {layout.quote}"
+    written = f"{len(target.values):,} rows, {header}, separator {shown(layout.separator)}{quotes}"
+    _say([*layout.remarks, f"{sheet.path.name}: {written}; {kinds}"])
+    _say([f"target {quoted(sheet.names[index])} -> {target.kind} ({target.about})"])
+    _say([target.positive] if target.positive else [])
 
 
-def _feature(
-    sheet: Sheet, index: int, column: np.ndarray | Words, is_categorical: bool, max_categories: int
-) -> Numbers | Names:
-    """The column `index` as it is used. **Raises:** `UserError` for neither numbers nor categories; how to go on."""
-    name, key = sheet.names[index], sheet.key(index)
-    leave_out = f"data.ignore=[{key}] leaves the column out"
-    if isinstance(column, Words) and not is_categorical:
-        numbers = column.numbers()
-        bad = np.isnan(numbers)
-        if not bad.any():
-            column = column.spread(numbers)
-        elif column.are_dates():
-            sheet.fail(f"looks like a date or a time, which is no feature here; {leave_out}", column.first(bad), index)
-        elif column.look_like_numbers():
-            sheet.fail(
-                "is not a number, while most values of the column are; correct it (no currency, no thousands "
-                f"separator, a decimal point), data.categorical=[{key}] takes all of them as names, {leave_out}",
-                column.first(bad),
-                index,
-            )
-    if isinstance(column, np.ndarray):
-        _check_size(sheet, index, column)
-        found = Numbers(index, name, column)
-    else:
-        if len(column.words) > max_categories:
-            count = f"{len(column.words):,} different texts in {column.counts.sum():,} rows"
-            take = f"data.max_categories={len(column.words)} makes each a feature"
-            sheet.fail(f"holds {count}; {leave_out}, {take}", column=index)
-        found = Names(index, name, column)
-    if found.is_missing().all():
-        sheet.fail(f"holds no value at all; {leave_out}", column=index)
-    return found
-
-
-def _check_size(sheet: Sheet, index: int, values: np.ndarray) -> None:
-    """**Raises:** `UserError` for an infinite number, or one too large for float32. nan is missing, not wrong."""
-    is_large = np.abs(values) > LARGEST
-    if is_large.any():
-        record = int(np.flatnonzero(is_large)[0])
-        sheet.fail(f"is too large for a float32; numbers up to {LARGEST:g} are allowed", record, index)
-
-
-def _without_row_numbers(sheet: Sheet, features: list[Numbers | Names]) -> list[Numbers | Names]:
-    """Leaves out what pandas writes in front of a table: a column without a name that counts the rows."""
-    first = features[0]
-    if not sheet.has_header or first.name not in ("column_0", "Unnamed: 0") or isinstance(first, Names):
-        return features
-    counting = np.arange(len(first.values))
-    if len(features) == 1 or not any(np.array_equal(first.values, counting + start) for start in (0, 1)):
-        return features
-    print("csv: the first column has no name and counts the rows: left out")
-    return features[1:]
-
-
-def _encode(
-    sheet: Sheet, features: list[Numbers | Names], parts: dict[str, np.ndarray]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """All features as float32 (N, F), and their names; `parts` holds the records of each part.
-
-    **Raises:** `UserError` for a column without any value in the train part.
-    """
-    columns, names = [], []
-    for each in features:
-        if each.is_missing()[parts["train"]].all():
-            key = sheet.key(each.index)
-            sheet.fail(
-                f"holds no value in the train part; data.ignore=[{key}] leaves the column out", column=each.index
-            )
-        if isinstance(each, Names):
-            _say_unknown(each, parts)
-        else:
-            _say_coarse(each)
-        column, new = each.encode(parts["train"])
-        columns.append(column)
-        names += new
-    return np.concatenate(columns, axis=1), tuple(names)
-
-
-def _say_unknown(column: Names, parts: dict[str, np.ndarray]) -> None:
-    for part, records in parts.items():
-        unknown = column.unknown(parts["train"], records)
-        if unknown:
-            listed = few([quoted(word) for word in dict.fromkeys(unknown)], SHOWN)
-            rows = f"{len(unknown):,} of {len(records):,} rows of the {part} part"
-            print(f"csv: column {quoted(column.name)}: unknown to train, so 0 everywhere, in {rows}: {listed}")
-
-
-def _say_coarse(column: Numbers) -> None:
+def _say_coarse(name: str, values: np.ndarray) -> None:
     """float32 has 24 bits: the seconds of a date in numbers, say, are lost in it."""
-    known = column.values[~column.is_missing()]
+    known = values[~np.isnan(values)]
     step, spread = np.abs(known).max() * 2.0**-23, known.std()
     if 0 < spread < 100 * step:
-        print(
-            f"csv: the numbers of column {quoted(column.name)} are so large (up to {np.abs(known).max():g}) that "
-            f"float32 keeps them to {step:.2g} only, their standard deviation is {spread:.2g}: subtract a constant"
-        )
+        large = f"so large (up to {np.abs(known).max():g}) that float32 keeps them to {step:.2g} only"
+        spread_out = f"their standard deviation is {spread:.2g}: subtract a constant"
+        _say([f"the numbers of column {quoted(name)} are {large}, {spread_out}"])
 
 
 def _read_target(column: Words, kind: str, fail: Callable[[str, int | None], NoReturn]) -> Target:

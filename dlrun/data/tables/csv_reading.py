@@ -1,15 +1,15 @@
-"""A CSV file: how it is written, its columns of numbers or texts, and on which line each value stands.
+"""A CSV file: its columns of numbers or texts, and on which line each value stands.
 
-pandas is imported at the top: only `data=csv` imports this module.
+pandas parses, by the rules of `layout`; it is imported at the top, and only for a file that is a table.
 """
 
-import csv
-import io
 import itertools
 import re
+import shlex
 import warnings
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from dlrun.config import schema
-from dlrun.data.reading import read_utf8
-from dlrun.errors import UserError
+from dlrun.data.reading import read_utf8, records
+from dlrun.data.tables.layout import Layout, find_layout, shown
+from dlrun.data.tables.values import in_brackets, number, quoted
+from dlrun.errors import UserError, bounded
 
-# In the order of preference: a comma is the one that is often part of a text or a number.
-SEPARATORS = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
-SAMPLE_BYTES = 256 * 1024  # from which the separator and the header are found out
+SHOWN = 5  # words in a message
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*|\d{1,2}:\d{2}(:\d{2}.*)?( ?[ap]m)?"
@@ -72,49 +72,62 @@ class Sheet:
     """A text file in UTF-8 whose records all have one field for each of `names`.
 
     A record is counted from 0 without the header; a row, in messages, is the line of the file, counted from 1.
-    The first record starts at byte `start` of `content`, not above `line`. `width` is the number of fields of the
-    first row, with those that are empty in every row at its end.
+
+    **Fields:**
+
+    - `as_written`: columns whose texts are taken as they are: none of `na_values` is missing there, an empty one is.
+    - `chosen`: the columns that the config already lists under a key, for advice that keeps them.
     """
 
     path: Path
     content: bytes
-    separator: str
+    layout: Layout
     na_values: tuple[str, ...]
-    names: list[str]
-    width: int
-    has_header: bool
-    start: int
-    line: int
+    as_written: frozenset[int] = frozenset()
+    chosen: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        return self.layout.names
 
     def read(self, as_text: Collection[int]) -> list[np.ndarray | Words]:
         """Every column: float64 with nan where missing, or, if it holds any text or is among `as_text`, its words.
 
-        **Raises:** `UserError` for a record with too few or too many fields.
+        **Raises:** `UserError` for records with too few or too many fields.
         """
+        as_text = {*as_text, *self.as_written}
         # One column more than there should be, to see what has no place.
-        frame = self._parse(names=list(range(self.width + 1)), dtype=dict.fromkeys(as_text, str))
+        frame = self._parse(names=list(range(self.layout.width + 1)), dtype=dict.fromkeys(as_text, str))
         if len(frame) == 0:
-            self.fail("a header and no rows" if self.has_header else "no rows")
+            self.fail("a header and no rows" if self.layout.has_header else "no rows")
         # A short record has nothing in its last field, a long one something behind it.
         is_there = frame.iloc[:, len(self.names) - 1 :].notna().to_numpy()
         if not is_there[:, 0].all() or is_there[:, 1:].any():
-            self._find_ragged()
+            self._check_widths()
         frame = frame.iloc[:, : len(self.names)]
-        texts = {column for column in frame if frame[column].dtype.kind not in "iuf"} | set(as_text)
+        texts = {column for column in frame if frame[column].dtype.kind not in "iuf"} | as_text
         # Once more, for the exact text: pandas may have read 007 as 7 further up in a column of texts.
         again = frame
-        if texts - set(as_text):
-            again = self._parse(names=list(range(self.width)), usecols=sorted(texts), dtype=str)
+        if texts - as_text:
+            again = self._parse(names=list(range(self.layout.width)), usecols=sorted(texts), dtype=str)
         columns = [
-            _words(pd.Series(again[column]), self.na_values)
+            _words(pd.Series(again[column]), () if column in self.as_written else self.na_values)
             if column in texts
             else frame[column].to_numpy(dtype=np.float64)
             for column in range(len(self.names))
         ]
         words = (word for column in columns if isinstance(column, Words) for word in column.words)
-        if any(mark in word for word in words for mark in '"\n\r'):
+        if any(mark in word for word in words for mark in (self.layout.quote, "\n", "\r")):
             self._check_quotes()
         return columns
+
+    def lines(self) -> list[int]:
+        """The line on which each record starts."""
+        return [line for line, _ in self._records()]
+
+    def text(self, record: int, column: int) -> str:
+        """What stands in a field."""
+        return self._record(record)[1][column].strip()
 
     def find(self, column: str | int, key: str) -> int:
         """The index of a column by its name, or counted from 0 or, below 0, from the end.
@@ -132,166 +145,139 @@ class Sheet:
         near = f"; it has {count}, counted from 0"
         if isinstance(column, str):
             near = schema.suggest(column, [" ".join(name.split()) for name in self.names])
-        names = schema.few([quoted(name) for name in self.names], 10)
-        hint = "" if self.has_header else "; read without a header: data.header=true takes row 1 for one"
-        raise UserError(f"data.{key}: no column {column!r} in {self.path}{near} (columns: {names}){hint}")
+        names = schema.few([quoted(name) for name in self.names], SHOWN)
+        hint = "" if self.layout.has_header else "; read without a header: data.header=true takes row 1 for one"
+        raise UserError(bounded(f"data.{key}: no column {column!r} in {self.path}{near} (columns: {names}){hint}"))
 
-    def key(self, index: int) -> str:
-        """A column as the command line can name it."""
-        name = self.names[index]
-        return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else str(index)
+    def advice(self, key: str, *indices: int) -> str:
+        """`data.<key>=[...]`, as a shell takes it, with these columns and those that the config lists already."""
+        columns = [in_brackets(self.names[i]) for i in dict.fromkeys([*self.chosen.get(key, ()), *indices])]
+        numbers = list(dict.fromkeys([*self.chosen.get(key, ()), *indices]))
+        is_once = {name: self.names.count(name) == 1 and self.layout.has_header for name in self.names}
+        listed = ",".join(
+            name if name is not None and is_once[self.names[i]] else str(i)
+            for i, name in zip(numbers, columns, strict=True)
+        )
+        word = f"data.{key}=[{listed}]"
+        return word if re.fullmatch(r"[\w.=,\[\]-]+", word, re.ASCII) else shlex.quote(word)
 
     def fail(self, message: str, record: int | None = None, column: int | None = None) -> NoReturn:
         """**Raises:** `UserError`: the place, then the text that stands there if it is a record's, then `message`."""
+        raise UserError(self.told(message, record, column))
+
+    def told(self, message: str, record: int | None = None, column: int | None = None) -> str:
+        """One line: the place, then the text that stands there if it is a record's, then `message`."""
         where = []
         if record is not None and column is not None:
             line, fields = self._record(record)
             where.append(f"row {line}")
             text = fields[column].strip()
             message = f"{quoted(text) if text else 'an empty field'} {message}"
-            if record == 0 and not self.has_header:
+            if record == 0 and not self.layout.has_header:
                 message += "; is this row a header? data.header=true"
         if column is not None:
             where.append(f"column {quoted(self.names[column])}")
-        raise UserError(": ".join([str(self.path), *filter(None, [", ".join(where)]), message]))
+        return bounded(": ".join([str(self.path), *filter(None, [", ".join(where)]), message]))
 
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        return ((line, fields) for line, _, fields in records(self.path, self._body(), self.separator, self.line))
+    def _records(self, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+        body, layout = self.content[self.layout.start :], self.layout
+        found = records(self.path, body, layout.separator, layout.line, layout.quote, strict)
+        return ((line, fields) for line, _, fields in found)
 
     def _record(self, wanted: int) -> tuple[int, list[str]]:
         """The line on which a record starts, and its fields."""
         return next(itertools.islice(self._records(), wanted, None))
 
-    def _body(self) -> io.BytesIO:
-        body = io.BytesIO(self.content)
-        body.seek(self.start)
-        return body
-
     def _parse(self, **options: Any) -> pd.DataFrame:
+        missing = {
+            column: [""] if column in self.as_written else ["", *self.na_values]
+            for column in range(self.layout.width + 1)
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)
             try:
+                body = BytesIO(self.content)
+                body.seek(self.layout.start)
                 return pd.read_csv(
-                    self._body(),
-                    sep=self.separator,
+                    body,
+                    sep=self.layout.separator,
+                    quotechar=self.layout.quote,
                     header=None,
                     index_col=False,
                     skipinitialspace=True,
                     keep_default_na=False,
-                    na_values=["", *self.na_values],
+                    na_values=missing,
+                    # The nearest number to a text, as Python reads it: a row is the same in any file.
+                    float_precision="round_trip",
                     **options,
                 )
             except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-                last = self._find_ragged()
+                last = self._check_widths()
                 reason = " ".join(str(error).split())
                 if "EOF inside string" in reason:
                     reason = "the quote that opens a field here is never closed"
-                raise UserError(f"{self.path}: row {last}: {reason}") from error
+                raise UserError(bounded(f"{self.path}: row {last}: {reason}")) from error
 
     def _check_quotes(self) -> None:
         """A stray quote can join fields or records and still leave the right number of fields.
 
         **Raises:** `UserError` if a quote that closes a field does not end it.
         """
-        for _ in records(self.path, self._body(), self.separator, self.line, strict=True):
+        for _ in self._records(strict=True):
             pass
 
-    def _find_ragged(self) -> int:
-        """The line of the last record. **Raises:** `UserError` for one that has not as many fields as the first row."""
-        expected, line = len(self.names), self.line
+    def _check_widths(self) -> int:
+        """The line of the last record. **Raises:** `UserError` for all that have not as many fields as the first."""
+        expected, line = len(self.names), self.layout.line
+        wrong: list[tuple[int, list[str]]] = []
+        counts: set[int] = set()
+        num_records = 0
         for line, fields in self._records():
+            num_records += 1
             surplus = fields[expected:]
-            if len(fields) < expected or len(fields) > self.width + 1 or any(field.strip() for field in surplus):
-                found = f"{len(fields)} fields, but the first row has {expected}"
-                hint = "; is a quote missing?" if any("\n" in field for field in fields) else ""
-                raise UserError(f"{self.path}: row {line}: {found} (separator {shown(self.separator)}){hint}")
-        return line
+            if len(fields) < expected or len(fields) > self.layout.width + 1 or any(text.strip() for text in surplus):
+                wrong.append((line, fields))
+                counts.add(len(fields))
+        if not wrong:
+            return line
+        first, fields = wrong[0]
+        found = f"{len(fields)} fields, but the first row has {expected} (separator {shown(self.layout.separator)})"
+        others = schema.few([str(row) for row, _ in wrong[1:]], SHOWN)
+        also = f"; {'so' if len(counts) == 1 else 'others'} in rows {others}" if len(wrong) > 1 else ""
+        raise UserError(bounded(f"{self.path}: row {first}: {found}{also}{self._why(wrong, counts, num_records)}"))
+
+    def _why(self, wrong: list[tuple[int, list[str]]], counts: set[int], num_records: int) -> str:
+        """What may have made records too short or too long."""
+        fields = wrong[0][1]
+        if any("\n" in text for text in fields):
+            return "; is a quote missing?"
+        if fields[0].lstrip().startswith("#"):
+            return "; comments may stand above the table only"
+        if len(wrong) == num_records > 1 and len(counts) == 1:
+            if counts == {len(self.names) + 1}:
+                return "; if the first column has no name, write one in front of the first row"
+            return "; if the first row is a title, delete it or begin it with #"
+        return ""
 
 
-def open_sheet(path: Path, separator: str | None, header: bool | None, na_values: tuple[str, ...]) -> Sheet:
-    """Reads a file whole and finds out separator and header where they are not given.
+def open_sheet(
+    path: Path,
+    separator: str | None = None,
+    header: bool | None = None,
+    na_values: tuple[str, ...] = (),
+    *,
+    prefer: str | None = None,
+    least: int = 2,
+    key: str = "path",
+) -> Sheet:
+    """Reads a file whole and finds out how it is laid out where that is not given; see `find_layout`.
 
-    **Raises:** `UserError` if it cannot be read, is no text in UTF-8, is empty, or has one column only.
+    **Raises:** `UserError` if it cannot be read, is no text in UTF-8, is empty, or has fewer than `least` columns.
     """
-    content = read_utf8(path)
-    head = content[: content.find(b"\n", SAMPLE_BYTES) + 1 or len(content)]
-    separator = separator or _separator(path, head)
-    sample = list(records(path, io.BytesIO(head), separator))
-    if not sample:
-        raise UserError(f"{path}: is empty")
-    line, end, first = sample[0]
-    others = [fields for _, _, fields in sample[1:]]
-    width = used = len(first)
-    while used > 2 and not any(len(fields) >= used and fields[used - 1].strip() for fields in [first, *others]):
-        used -= 1
-    if used < 2:
-        raise UserError(
-            f"{path}: row {line}: one column only with separator {shown(separator)}; a target and at least one "
-            "feature are needed, or data.separator"
-        )
-    has_header = header if header is not None else _has_header(first[:used], others)
-    names = [name.strip() if has_header and name.strip() else f"column_{i}" for i, name in enumerate(first[:used])]
-    lines = end if has_header else 0
-    start = sum(map(len, head.splitlines(keepends=True)[:lines]))
-    return Sheet(path, content, separator, na_values, names, width, has_header, start, lines + 1)
-
-
-def records(
-    path: Path, body: io.BytesIO, separator: str, line: int = 1, strict: bool = False
-) -> Iterator[tuple[int, int, list[str]]]:
-    """Each record of `body` that is not blank: its first and its last line, and its fields; `body` starts on `line`.
-
-    **Raises:** `UserError` for a field too long to be one; `strict`: for one that goes on behind its closing quote.
-    """
-    raw = ""
-
-    def remembered() -> Iterator[str]:
-        nonlocal raw
-        for text in io.TextIOWrapper(body, "utf-8", errors="replace", newline=""):
-            raw = text
-            yield text
-
-    reader = csv.reader(remembered(), delimiter=separator, skipinitialspace=True, strict=strict)
-    before, first = line - 1, line
-    try:
-        for fields in reader:
-            # The line itself says it: the fields of a quoted nothing look the same.
-            if raw.strip() or len(fields) > 1:
-                yield first, before + reader.line_num, fields
-            first = before + reader.line_num + 1
-    except csv.Error as error:
-        hint = ", a quote is missing or one too many" if strict else ""
-        raise UserError(f"{path}: row {first}: {error}{hint}") from error
-
-
-def shown(separator: str) -> str:
-    """A separator as a message writes it."""
-    return SEPARATORS.get(separator, repr(separator))
-
-
-def _separator(path: Path, sample: bytes) -> str:
-    """The separator that cuts the most rows into as many fields as the first one, and that into at least two."""
-    shares: dict[str, float] = {}
-    for separator in SEPARATORS:
-        try:
-            counts = [len(fields) for _, _, fields in records(path, io.BytesIO(sample), separator)]
-        except UserError:
-            continue  # a field that long has not been cut by its separator
-        if counts and counts[0] > 1:
-            shares[separator] = counts.count(counts[0]) / len(counts)
-    return max(shares, key=lambda separator: shares[separator]) if shares else ","
-
-
-def _has_header(first: list[str], others: list[list[str]]) -> bool:
-    """Whether the first row holds names: no numbers (but 0, 1, 2, ..., as pandas counts columns), not values again."""
-    if len(first) > 2 and first == [str(column) for column in range(len(first))]:
-        return True
-    if any(not np.isnan(number(field)) for field in first):
-        return False
-    return not others or not all(
-        any(column < len(fields) and fields[column] == field for fields in others) for column, field in enumerate(first)
-    )
+    content = read_utf8(path, key)
+    options: dict[str, Any] = {"prefer": prefer, "header": header, "na_values": na_values, "least": least}
+    return Sheet(path, content, find_layout(path, content, separator=separator, **options), na_values)
 
 
 def _words(column: pd.Series, na_values: Collection[str]) -> Words:
@@ -302,23 +288,3 @@ def _words(column: pd.Series, na_values: Collection[str]) -> Words:
     # Behind the last one stands what -1, a missing value, picks.
     table = np.array([code_of.get(word, -1) for word in stripped] + [-1])
     return Words(table[codes], list(words))
-
-
-def number(text: str) -> float:
-    """A text as a number, nan if it is none."""
-    try:
-        # Python reads 1_000, which no other program writes.
-        return float(text) if "_" not in text else float("nan")
-    except ValueError:
-        return float("nan")
-
-
-def ordered(words: list[str]) -> list[str]:
-    """Numbers by their value, texts by the alphabet."""
-    values = [number(word) for word in words]
-    return sorted(words) if np.isnan(values).any() else [word for _, word in sorted(zip(values, words, strict=True))]
-
-
-def quoted(text: str) -> str:
-    """A text of a file on one line of a message."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")

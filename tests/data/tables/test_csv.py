@@ -12,6 +12,7 @@ from sklearn import datasets
 from dlrun.data.tables.csv_file import CSVFile
 from dlrun.data.tables.sklearn_tables import Diabetes, Iris
 from dlrun.engine.parts import TensorPart
+from dlrun.errors import UserError
 from dlrun.run.run import run
 
 
@@ -58,13 +59,18 @@ def test_a_table_of_pandas_with_index_texts_blanks_and_a_date_says_what_to_chang
     file = tmp_path / "homes.csv"
     frame.to_csv(file)
     options = {"path": str(file), "target": "price", "max_categories": 20, "val_fraction": 0.0}
-    assert refusal(CSVFile(**options)) == (
-        f"{file}: row 2, column 'date': '2024-01-01' looks like a date or a time, which is no feature here; "
-        "data.ignore=[date] leaves the column out"
-    )
-    assert refusal(CSVFile(**options, ignore=("date",))) == (
-        f"{file}: column 'note': holds 40 different texts in 40 rows; data.ignore=[note] leaves the column out, "
-        "data.max_categories=40 makes each a feature"
+    with pytest.raises(UserError) as caught:
+        CSVFile(**options).load()
+    assert str(caught.value).splitlines() == [
+        f"{file}: row 2, column 'date': '2024-01-01' looks like a date or a time, which is no feature here",
+        f"{file}: column 'note': holds 40 different texts in 40 rows",
+        f"{file}: row 2, column 'size in m': an empty field stands for a missing value (10 in 'city', 1 in "
+        "'size in m'); data.missing=mean takes the mean of the train part, data.missing=drop leaves out 11 of 40 rows",
+        f"{file}: data.ignore=[date,note] leaves out the columns that cannot be used",
+    ]
+    assert refusal(CSVFile(**options, ignore=("date",), missing="mean")) == (
+        f"{file}: column 'note': holds 40 different texts in 40 rows; data.max_categories=40 makes each a feature, "
+        "data.ignore=[date,note] leaves the column out"
     )
     assert refusal(CSVFile(**options, ignore=("date", "note"))) == (
         f"{file}: row 2, column 'size in m': an empty field stands for a missing value "
@@ -75,7 +81,7 @@ def test_a_table_of_pandas_with_index_texts_blanks_and_a_date_says_what_to_chang
     assert data.spec.feature_names == ("city=Bern", "city=Oslo", "city=Rome", "size in m")
     assert sum(map(len, data.load().values())) == count
     out = capsys.readouterr().out
-    assert "the first column has no name and counts the rows: left out" in out
+    assert "column 'column_0' counts the rows: left out; data.keep=[column_0] takes it as a feature" in out
     assert "missing numbers become the mean of train, missing categories 0 everywhere: 10 in 'city'" in out
 
 
