@@ -170,6 +170,10 @@ class DataSet:
         """
         return None
 
+    def unanswered(self) -> list[str]:
+        """What `encode` takes and the data have no answer for: `dlrun predict RUN` alone is about these."""
+        return []
+
     def read_image(self, path: str, spec: DataSpec) -> tuple[Tensor, Tensor] | None:
         """An image file as raw input (C, H, W), and its frame (6,), see `ImageFile`; None: squeezed to `image_size`.
 

@@ -51,14 +51,14 @@ def main(words: list[str]) -> int:
         _write(given, found)
     elif given.prompt is not None:
         raise UserError("predict: --prompt is for a run that has learned to write a text (data=text)")
-    elif not given.inputs:
+    elif not (words := given.inputs or found.dataset.unanswered()):
         raise UserError(f"predict: which inputs? usage: {USAGE}")
     elif found.task.is_compared:
         _compare(given, found)
     elif found.task.is_seen and found.offered.kind == "image":
         _show(given, found)
     else:
-        _tell(given.inputs, found)
+        _tell(words, found)
     return 0
 
 

@@ -257,7 +257,9 @@ class CSVFile(FeatureTable):
         kind = self.target_kind if self._trained is None else self._trained.target
         target = _read_target(column, kind, lambda message, record: sheet.fail(message, record, index))
         tables.check_size(sheet, index, target.values)
-        if target.kind == "binary" and self._trained is None:
+        if self._trained is not None:
+            return _in_order(target, self._trained.class_names or ())
+        if target.kind == "binary":
             return self._with_positive(sheet, index, target)
         if self.positive is not None and target.kind != "binary":
             raise UserError(f"data.positive: is for two classes; {quoted(sheet.names[index])} is a {target.kind}")
@@ -280,10 +282,7 @@ class CSVFile(FeatureTable):
                 ))  # fmt: skip
             positive, why = alike[0], "as data.positive says"
         about = f"the positive class is {quoted(names[positive])}, {why}; data.positive chooses it"
-        if positive == 1:
-            return replace(target, positive=about)
-        values = np.where(target.values < 0, target.values, 1 - target.values)
-        return replace(target, values=values, class_names=names[::-1], positive=about)
+        return replace(_in_order(target, (names[1 - positive], names[positive])), positive=about)
 
     def _without_row_numbers(
         self, sheet: Sheet, features: dict[int, np.ndarray | Words]
@@ -335,6 +334,16 @@ def _named_parts(sheet: Sheet, index: int, column: np.ndarray | Words, records: 
     if not (of_record == "train").any():
         sheet.fail("names no record for the train part", column=index)
     return {name: records[of_record == name] for name in ("train", "val", "test") if (of_record == name).any()}
+
+
+def _in_order(target: Target, names: tuple[str, ...]) -> Target:
+    """The target with its classes in the order of `names`, others behind them."""
+    if target.kind == "value":
+        return target
+    own = target.class_names
+    ordered_names = (*(name for name in names if name in own), *(name for name in own if name not in names))
+    label = np.array([ordered_names.index(name) for name in own] + [-1])
+    return replace(target, values=label[target.values], class_names=ordered_names)
 
 
 def _as_train_knows(

@@ -121,6 +121,10 @@ class Sheet:
             self._check_quotes()
         return columns
 
+    def rows(self) -> list[tuple[int, list[str]]]:
+        """The line and the fields of each record, without blanks around them, by no rule for what they say."""
+        return [(line, [text.strip() for text in fields]) for line, fields in self._records()]
+
     def lines(self) -> list[int]:
         """The line on which each record starts."""
         return [line for line, _ in self._records()]

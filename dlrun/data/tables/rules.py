@@ -5,6 +5,7 @@ Letters: N records of the file, K features of a column, F of all.
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,7 +208,7 @@ class Unusable(UserError):
 
     def __init__(self, sheet: Sheet, index: int, reason: str, advice: str = "", record: int | None = None):
         leave_out = f"{sheet.advice('ignore', index)} leaves the column out"
-        self.reason = sheet.told(reason, record, index)
+        self.reason = sheet.told(f"{reason}; {advice}" if advice else reason, record, index)
         super().__init__(sheet.told(f"{reason}; {f'{advice}, ' if advice else ''}{leave_out}", record, index))
 
 
@@ -255,8 +256,9 @@ def feature(
             reason = "looks like a date or a time, which is no feature here"
             raise Unusable(sheet, index, reason, record=column.first(bad))
         elif column.look_like_numbers():
-            record, line = column.first(bad), sheet.layout.line
-            units = f"; if row {line} holds units, delete it" if record == 0 and sheet.layout.has_header else ""
+            record = column.first(bad)
+            is_unit = record == 0 and sheet.layout.has_header and not re.search(r"\d", sheet.text(record, index))
+            units = "; if the row holds units, delete it" if is_unit else ""
             reason = f"is not a number, while most values of the column are{units}"
             advice = (
                 "correct it (no currency, no thousands separator, a decimal point), "
@@ -314,7 +316,7 @@ def missing_in(values: np.ndarray | Words) -> np.ndarray:
 
 
 def complete(
-    sheet: Sheet, holes: dict[int, np.ndarray], missing: str, target: int | None = None
+    sheet: Sheet, holes: dict[int, np.ndarray], missing: str, target: int | None = None, can_drop: bool = True
 ) -> tuple[np.ndarray, list[str]]:
     """(The records that are used, what a person should know), by the policy `missing`.
 
@@ -334,12 +336,12 @@ def complete(
         wrong = [target] if missing == "mean" and target is not None else sorted(holes)
         record = int(np.flatnonzero(np.logical_or.reduce([holes[index] for index in wrong]))[0])
         index = next(index for index in wrong if holes[index][record])
-        fill = "" if lacks_target else "data.missing=mean takes the mean of the train part, "
+        ways = [] if lacks_target else ["data.missing=mean takes the mean of the train part"]
+        ways += [f"data.missing=drop leaves out {lost}"] if can_drop else []
         # An empty field, or a sign such as ?, is no name of a category.
         is_word = any(letter.isalpha() for letter in sheet.text(record, index))
-        words = ", data.na_values=[] takes it as a text" if is_word else ""
-        message = f"stands for a missing value ({found}); {fill}data.missing=drop leaves out {lost}{words}"
-        sheet.fail(message, record, index)
+        ways += ["data.na_values=[] takes it as a text"] if is_word else []
+        sheet.fail(f"stands for a missing value ({found}); {', '.join(ways)}", record, index)
     if missing == "mean":
         return np.arange(len(is_hole)), [
             f"missing numbers become the mean of train, missing categories 0 everywhere: {found}"

@@ -63,7 +63,7 @@ def test_a_table_of_pandas_with_index_texts_blanks_and_a_date_says_what_to_chang
         CSVFile(**options).load()
     assert str(caught.value).splitlines() == [
         f"{file}: row 2, column 'date': '2024-01-01' looks like a date or a time, which is no feature here",
-        f"{file}: column 'note': holds 40 different texts in 40 rows",
+        f"{file}: column 'note': holds 40 different texts in 40 rows; data.max_categories=40 makes each a feature",
         f"{file}: row 2, column 'size in m': an empty field stands for a missing value (10 in 'city', 1 in "
         "'size in m'); data.missing=mean takes the mean of the train part, data.missing=drop leaves out 11 of 40 rows",
         f"{file}: data.ignore=[date,note] leaves out the columns that cannot be used",
