@@ -310,7 +310,9 @@ def _explain_word(word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return _explain_bare(word)
-    quoted = f"{key}={_quoted(value)}"
+    is_list = value.startswith("[") and value.endswith("]")
+    items = ",".join(_quoted(item.strip().strip("\"'")) for item in value[1:-1].split(",")) if is_list else ""
+    quoted = f"{key}=[{items}]" if is_list else f"{key}={_quoted(value)}"
     reading = _read(quoted)
     if word.isprintable() and reading is not None and reading.key_or_group:
         return f"a value with such characters needs quotes inside quotes: {shlex.quote(quoted)}"

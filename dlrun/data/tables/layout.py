@@ -156,16 +156,15 @@ def _separator(path: Path, sample: bytes, prefer: str | None) -> str:
 
 def _quote(path: Path, sample: bytes, separator: str, line: int) -> str:
     """What quotes fields: " unless more stand in '. **Raises:** `UserError` for quotes that only people read."""
-    fields = [text.strip() for row in sample.decode(errors="replace").splitlines() for text in row.split(separator)]
-    if len(fields) == 0:
-        return '"'
+    rows = [row for row in sample.decode(errors="replace").splitlines() if row.strip()]
+    fields = [text.strip() for row in rows for text in row.split(separator)]
 
     def count(mark: str) -> int:
         return sum(len(text) > 1 and text[0] == mark and text[-1] in _closing(mark) for text in fields)
 
     marks = {mark: count(mark) for mark in "\"'" + _OTHER_QUOTES}
     most = max(marks, key=lambda mark: marks[mark])
-    if marks[most] * 3 <= len(fields) or separator in ("'", most):
+    if marks[most] * 2 <= len(rows) or separator in ("'", most):
         return '"'
     if most in _OTHER_QUOTES:
         raise UserError(f'{path}: row {line}: fields stand in {most} {_closing(most)[0]}; quote them by " instead')

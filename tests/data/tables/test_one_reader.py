@@ -154,3 +154,32 @@ def test_what_is_missing_takes_the_mean_of_training_and_not_of_the_new_file(made
     names, x = predicted(dropped, tmp_path / "new.csv")
     assert (names, x.tolist()) == (["new.csv:4"], [[7, 0, 1]])
     assert "2 of 3 rows are left out" in capsys.readouterr().err
+
+
+def test_eval_and_resume_keep_the_order_of_classes_and_the_parts_of_the_run(made, tmp_path):
+    """Also of an older run, whose second class was the last by the alphabet."""
+    data = made(text_of(ROWS[:-9]).replace("no", "stays"), test_fraction=0.2)
+    for class_names in (("stays", "yes"), ("yes", "stays")):
+        then = made(data.path.read_text(), test_fraction=0.2)
+        spec = kept(data)
+        then.adopt(DataSpec.from_dict(spec.to_dict() | {"class_names": class_names}))
+        assert then.spec.class_names == class_names and then.spec.feature_names == data.spec.feature_names
+        flip = class_names != data.spec.class_names
+        for name, part in data.load().items():
+            if not flip:
+                assert torch.equal(then.load()[name].inputs[0], part.inputs[0])
+                assert torch.equal(then.load()[name].target, part.target)
+    older = made(data.path.read_text(), test_fraction=0.2)
+    older.adopt(DataSpec("features", "binary", class_names=("stays", "yes"), feature_names=data.spec.feature_names))
+    assert older.spec.class_names == ("stays", "yes")
+
+
+def test_an_adopted_table_is_encoded_as_the_run_did_whatever_the_file_holds_now(made):
+    data = made(text_of(ROWS), missing="mean", categorical=("k",))
+    spec = kept(data)
+    rows = [(1000.0, 2, "other", 9, "no")] * 40 + ROWS
+    grown = made(text_of(rows))
+    grown.adopt(spec)
+    assert grown.spec.feature_names == data.spec.feature_names
+    assert torch.equal(grown.load()["train"].inputs[0][40:], data.load()["train"].inputs[0])
+    assert grown.load()["train"].inputs[0][0].tolist() == [1000, 2, 0, 0, 0, 0, 0]
