@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlrun.config.spec import DataSpec
 from dlrun.data.images.imagefolder import SUFFIXES, decode, sizes_of
-from dlrun.data.reading import is_like_path, missing, records
+from dlrun.data.reading import is_like_path, missing, read_utf8, records
 from dlrun.data.tables.values import quoted
 from dlrun.engine.contracts import DataSet, ImageFile
 from dlrun.errors import RunError, UserError, bounded
@@ -21,23 +21,39 @@ if TYPE_CHECKING:
 
     from dlrun.data.tables.rules import Rules
 
+TEXT_FILES = (".csv", ".tsv", ".txt", ".gz")
+
 
 def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
     """(what each input is called, the raw inputs (N, ...)) of `words`, by the kind of data that `spec` offers.
 
-    Texts for data that can `encode` them; files or folders of images; tables, or rows such as `5.1,3.5,1.4,0.2`.
+    Texts, or files with one a row, for data that can `encode` them;
+    files or folders of images; tables, or rows such as `5.1,3.5,1.4,0.2`.
 
     **Raises:** `UserError` with the word, file or row that cannot be read.
     """
-    encoded = dataset.encode(words, spec)
+    read_texts = _texts if spec.kind == "tokens" else lambda word: [(word, word)]
+    named = [pair for word in words for pair in read_texts(word)]
+    encoded = dataset.encode([text for _, text in named], spec)
     if encoded is not None:
-        return words, encoded
+        return [name for name, _ in named], encoded
     if spec.kind == "image":
         files, images = read_images(dataset, spec, words)
         return [file.path for file in files], (images,)
     if spec.kind == "features":
         return _rows(spec, words)
     raise UserError(f"predict: this data set says no way to read an input of kind {spec.kind!r} from the command line")
+
+
+def _texts(word: str) -> list[tuple[str, str]]:
+    """(What it is called, the text) of a word; of a file, of the first field of each of its rows."""
+    path = Path(word)
+    if path.is_file():
+        rows = records(path, read_utf8(path), ",", strict=True)
+        return [(f"{path.name}:{line}", fields[0].strip()) for line, _, fields in rows]
+    if path.suffix.lower() in TEXT_FILES and is_like_path(word):
+        raise UserError(bounded(f"predict: {missing(path)}"))
+    return [(word, word)]
 
 
 def read_images(dataset: DataSet, spec: DataSpec, words: Sequence[str]) -> tuple[list[ImageFile], Tensor]:

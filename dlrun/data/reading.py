@@ -82,7 +82,8 @@ def records(
             first = before + reader.line_num + 1
     except csv.Error as error:
         hint = ", a quote is missing or one too many (within a field it is doubled)" if strict else ""
-        raise UserError(f"{path}: row {first}: {error}{hint}") from error
+        reason = str(error).replace("\t", "\\t")
+        raise UserError(f"{path}: row {first}: {reason}{hint}") from error
 
 
 def is_like_path(word: str) -> bool:

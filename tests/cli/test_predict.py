@@ -54,6 +54,22 @@ def test_a_long_name_is_read_and_an_empty_one_is_named(predict):
     assert "name 2 of 2, '', is empty" in predict("names", "a", "", code=2)
 
 
+def test_a_file_of_texts_is_read_row_by_row(predict, home):
+    (home / "people.csv").write_text('Satoshi,?\n\n"Kowalski",x\n')
+    lines = predict("names", "people.csv", "Satoshi")
+    assert [line.split()[0] for line in lines[1:]] == ["people.csv:1", "people.csv:3", "Satoshi"]
+    assert lines[1].split()[1:] == lines[3].split()[1:]
+    assert "no file peple.csv; did you mean people.csv?" in predict("names", "peple.csv", code=2)
+    assert "J.Smith" in predict("names", "J.Smith")[1]
+
+
+@pytest.mark.parametrize(
+    "path", ["new.csv", "new/rows", "./rows", "~/x.tsv", "C:\\rows.csv", "rows.csv.gz", "new rows.csv"]
+)
+def test_a_file_that_is_not_there_is_said_to_be_missing(predict, path):
+    assert "no file" in predict("iris", path, code=2)
+
+
 def test_a_text_model_writes(predict):
     text = "\n".join(predict("text", "--prompt", "The sea", "--length", "50"))
     assert text.startswith("The sea") and len(text) == 57

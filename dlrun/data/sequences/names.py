@@ -1,7 +1,5 @@
 """Surnames, character by character, and the language that each comes from."""
 
-import csv
-import io
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from dlrun.config.schema import ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.read_once import ReadOnce
-from dlrun.data.reading import read_utf8
+from dlrun.data.reading import read_utf8, records
 from dlrun.data.sequences import characters
 from dlrun.data.splits import split_off
 from dlrun.engine.contracts import Part
@@ -189,19 +187,14 @@ def read_table(path: Path) -> list[Row]:
 
     **Raises:** `UserError` with file and row for what is not one name and one country.
     """
-    found = []
-    reader = csv.reader(io.StringIO(read_utf8(path).decode(), newline=""), strict=True)
-    try:
-        for cells in reader:
-            source = f"{path}: row {reader.line_num}"
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                raise UserError(f"{source}: is empty; delete the line")
-            if len(cells) != 2 or not all(cells):
-                raise UserError(f"{source}: must be a name and a country, found {','.join(cells)[:40]!r}")
-            found.append(Row(cells[0], cells[1], source))
-    except csv.Error as error:
-        raise UserError(f"{path}: row {reader.line_num}: is no row of a CSV file ({error})") from error
+    found, expected = [], 1
+    for line, last, cells in records(path, read_utf8(path), ",", strict=True):
+        if line > expected:
+            raise UserError(f"{path}: row {expected}: is empty; delete the line")
+        cells, expected = [cell.strip() for cell in cells], last + 1
+        if len(cells) != 2 or not all(cells):
+            raise UserError(f"{path}: row {line}: must be a name and a country, found {','.join(cells)[:40]!r}")
+        found.append(Row(cells[0], cells[1], f"{path}: row {line}"))
     return _not_empty(found, path)
 
 

@@ -152,7 +152,8 @@ def test_val_is_split_off_the_train_file_by_name(tmp_path):
         (TRAIN, 'Solo,A,B\r\n', "names_test.csv.gz: row 1: must be a name and a country, found 'Solo,A,B'"),
         (TRAIN, TEST + '"Solo","A"\r\n', "names_test.csv.gz: row 3: 'A' is no country of the train file"),
         (TRAIN, "", "names_test.csv.gz: holds no name"),
-        (TRAIN, TEST + '"Solo', "names_test.csv.gz: row 3: is no row of a CSV file (unexpected end of data)"),
+        (TRAIN, TEST + '"Solo', "names_test.csv.gz: row 3: unexpected end of data, a quote is missing "
+         "or one too many (within a field it is doubled)"),
         (TRAIN.encode("latin-1", "replace") + b"Zo\xeb,C", TEST,
          "names_train.csv.gz: row 21: byte 0xeb is not UTF-8; save the file in UTF-8"),
     ],
