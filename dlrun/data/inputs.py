@@ -1,5 +1,6 @@
 """Inputs that come from a person: words, image files, rows of numbers, as a trained model takes them."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str],
 def _texts(word: str) -> list[tuple[str, str]]:
     """(What it is called, the text) of a word; of a file, of the first field of each of its rows."""
     path = Path(word)
-    if path.is_file():
+    if os.path.isfile(path):  # no error for a text that is too long for a path
         rows = records(path, read_utf8(path), ",", strict=True)
         return [(f"{path.name}:{line}", fields[0].strip()) for line, _, fields in rows]
     if path.suffix.lower() in TEXT_FILES and is_like_path(word):
@@ -119,11 +120,11 @@ def _read_image(dataset: DataSet, spec: DataSpec, path: str) -> tuple[Tensor, Te
 def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
     from dlrun.data.tables.rules import Rules
 
-    rules = Rules.by_names(spec.feature_names or (), ()) if spec.table is None else Rules.from_dict(spec.table)
+    rules = Rules.by_names(_names(spec), ()) if spec.table is None else Rules.from_dict(spec.table)
     names, tables = [], []
     for word in words:
         path = Path(word).expanduser()
-        if path.is_file():
+        if os.path.isfile(path):
             lines, table = _table(path, spec, rules)
             names += [f"{path.name}:{line}" for line in lines]
             tables.append(torch.from_numpy(table))
@@ -135,13 +136,17 @@ def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ..
     return names, (torch.cat(tables),)
 
 
+def _names(spec: DataSpec) -> tuple[str, ...]:
+    return spec.feature_names or tuple(f"x{number}" for number in range(spec.in_features or 0))
+
+
 def _table(path: Path, spec: DataSpec, rules: "Rules") -> tuple[list[int], "np.ndarray"]:
     """(The line of each row that is used, the features of these rows) of a CSV file."""
     from dlrun.data.tables.rules import Rules
 
     sheet = rules.open(path)
     if spec.table is None:
-        rules = Rules.by_names(spec.feature_names or (), sheet.names)
+        rules = Rules.by_names(_names(spec), sheet.names)
     lines, table, said = rules.read(sheet)
     for line in [*sheet.layout.remarks, *said]:
         print(f"{path.name}: {line}", file=sys.stderr)
