@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlrun.config.spec import DataSpec
-from dlrun.engine.contracts import Batch, Findings, Metric, Task
+from dlrun.engine.contracts import Batch, Findings, Metric, Part, Task
 from dlrun.engine.metrics import Gathered, Sums
 from dlrun.tasks.multiclass import confusion
 
@@ -25,6 +25,10 @@ class Binary(Task):
     def __init__(self, spec: DataSpec):
         super().__init__(spec)
         self.class_names = spec.class_names or ("0", "1")
+
+    def begin(self, model: nn.Module, train: Part) -> list[str]:
+        """Which class precision, recall and probabilities are about."""
+        return [f"classes {self.class_names[0]}, and as the positive one {self.class_names[1]}"]
 
     def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The mean binary cross-entropy; the sigmoid is part of it, so that no logit overflows."""

@@ -79,3 +79,11 @@ def test_a_soft_target_counts_the_share_of_the_predicted_class():
 def test_answers_start_with_the_likelier_class():
     columns = Binary(spec(1)).answers(torch.tensor([[2.0], [-2.0]]))
     assert columns == {"predicted": ["yes 88.1%", "no 88.1%"], "then": ["no 11.9%", "yes 11.9%"]}
+
+
+def test_a_run_says_which_class_is_the_positive_one():
+    from dlrun.data.tables.sklearn_tables import BreastCancer
+
+    data = BreastCancer()
+    (line,) = Binary(data.spec).begin(torch.nn.Identity(), data.load()["train"])
+    assert line == "classes malignant, and as the positive one benign"
