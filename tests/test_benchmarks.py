@@ -19,7 +19,7 @@ def benchmark(monkeypatch):
     return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
-@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "places", "small"])
+@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "places", "shared", "small"])
 def test_a_benchmark_finds_what_it_measures(benchmark, name):
     assert benchmark(name).__doc__
 

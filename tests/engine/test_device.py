@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -89,3 +92,15 @@ def test_a_trace_of_the_steps_is_written(tmp_path):
     with profiling(0, tmp_path / "none/trace.json", CPU) as profiler:
         assert profiler is None
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+    ids=["usual", "spins", "policy"],
+)
+def test_threads_sleep_soon_unless_somebody_says_how_they_wait(own, spins):
+    environment = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    asked = "import dlrun, os, sys; assert 'torch' not in sys.modules; print(os.environ.get('GOMP_SPINCOUNT'))"
+    ended = subprocess.run([sys.executable, "-c", asked], env=environment | own, capture_output=True, text=True)
+    assert ended.stdout.strip() == spins, ended.stderr
