@@ -2,13 +2,18 @@
 
 import importlib
 import pathlib
+import re
+import statistics
 
 import pytest
 import torch
 
+from dlrun.cli import main
 from dlrun.data import views
 from dlrun.data.images.synthetic import Synthetic
+from dlrun.errors import UserError
 from dlrun.models import MODELS
+from dlrun.store import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -19,7 +24,7 @@ def benchmark(monkeypatch):
     return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
-@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "places", "shared", "small"])
+@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "places", "reached", "shared", "small"])
 def test_a_benchmark_finds_what_it_measures(benchmark, name):
     assert benchmark(name).__doc__
 
@@ -48,3 +53,21 @@ def test_the_steps_of_places_are_the_engines(benchmark, monkeypatch, capsys):
         assert steps.ours() > 0 and steps.bare() > 0
     places.sliding(1)
     assert "faster in one pass" in capsys.readouterr().out
+
+
+def test_a_header_says_what_runs_have_reached(benchmark, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["data=synthetic", "model=mlp", "trainer.epochs=1", "logger=none", "device=cpu", "device.threads=1"]
+    for seed in (2, 0, 1):
+        assert main.main([*words, f"seed={seed}", f"folder=run{seed}"]) == 0
+    lines = benchmark("reached").header(["run0", "run1", "run2"], ["test/accuracy"]).splitlines()
+    values = [runs.open_run(f"run{seed}").metrics["test/accuracy"] for seed in range(3)]
+    told = ", ".join(f"{value:.4f}" for value in values)
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    assert lines[0].startswith(f"# Reached: test/accuracy {mean:.4f} ± {deviation:.2g} ({told}), seeds 0 to 2; ")
+    assert all(len(line) <= 118 for line in lines)
+    text = " ".join(line.removeprefix("#").strip() for line in lines)
+    assert re.search(r"; \d+( to \d+)? s a run, one thread of a \d+-core .+, float32, torch 2\.\d+\.\d+\.$", text)
+    with pytest.raises(UserError, match="optimizer"):
+        assert main.main([*words, "optimizer.lr=0.5", "folder=other"]) == 0
+        benchmark("reached").header(["run0", "other"])
