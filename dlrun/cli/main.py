@@ -17,7 +17,7 @@ from dlrun.cli import hydra_flags
 from dlrun.cli.help import VERBS, WELCOME, help_text
 from dlrun.cli.hydra_flags import SHOWING
 from dlrun.config import registry, schema
-from dlrun.errors import RunError, UserError
+from dlrun.errors import RunError, UserError, bounded
 from dlrun.terminal import streams
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _run(words: list[str]) -> int:
         return code or 0
     except (UserError, RunError) as error:
         for line in str(error).splitlines():
-            print(f"dlrun: error: {line}", file=sys.stderr)
+            print(f"dlrun: error: {bounded(line)}", file=sys.stderr)
         if os.environ.get("DLRUN_DEBUG") == "1":
             traceback.print_exc()
         return error.exit_code

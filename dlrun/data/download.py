@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from dlrun.config.schema import few
 from dlrun.errors import UserError
 
 TIMEOUT_SECONDS = 20.0  # to connect, and between two pieces of a file
@@ -29,6 +30,7 @@ SLOWEST_BYTES = 16 * 1024  # within TIMEOUT_SECONDS: a mirror that drips is as g
 MAX_BYTES = 4 * 1024**3  # of one file, downloaded or unpacked
 MAX_MEMBERS = 100_000  # of one archive
 CHUNK_BYTES = 256 * 1024
+MOST_NAMED = 3  # mirrors in a message; files one fewer, as they stand in it twice
 
 
 def matches(path: Path, checksum: str | None) -> bool:
@@ -53,18 +55,17 @@ def fetch(
     tried, which files go where by hand, and the data that need no download.
     """
     missing = {name: checksum for name, checksum in files.items() if not matches(folder / name, checksum)}
-    by_hand = (
-        f"put {', '.join(files)} into {folder} (data.root or DLRUN_DATA choose another folder), "
-        f"or use {stand_in}, which needs no download"
-    )
+    by_hand = f"use {stand_in}, which needs no download, or put {few(files, MOST_NAMED - 1)} into {folder}"
     if missing and os.environ.get("DLRUN_OFFLINE", "0") not in ("", "0"):
-        raise UserError(f"data={dataset}: {', '.join(missing)} not found, and DLRUN_OFFLINE is set; {by_hand}")
+        raise UserError(
+            f"data={dataset}: {few(missing, MOST_NAMED - 1)} not found, and DLRUN_OFFLINE is set; {by_hand}"
+        )
     try:
         for name, checksum in missing.items():
             folder.mkdir(parents=True, exist_ok=True)
             tried = _fetch_one(folder / name, checksum, mirrors)
             if tried:
-                raise UserError(f"data={dataset}: {name} could not be downloaded ({'; '.join(tried)}); {by_hand}")
+                raise UserError(f"data={dataset}: {name} could not be downloaded ({few(tried, MOST_NAMED)}); {by_hand}")
     except OSError as error:
         raise UserError(f"data={dataset}: cannot write to {folder} ({_reason(error)}); {by_hand}") from error
 

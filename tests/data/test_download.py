@@ -76,7 +76,7 @@ def test_all_mirrors_down_is_one_line_with_what_was_tried_and_what_to_do(server,
     with pytest.raises(UserError) as caught:
         download.fetch("mine", tmp_path, {"f.bin": MD5, "g.bin": MD5}, mirrors)
     line = str(caught.value)
-    assert "127.0.0.1: HTTP 404" in line and "127.0.0.1: HTTP 503" in line and "example.invalid: refused" in line
+    assert "127.0.0.1: HTTP 404" in line and "127.0.0.1: HTTP 503" in line and "and 1 more" in line
     assert f"put f.bin, g.bin into {tmp_path}" in line and "data=digits" in line
     assert "secret" not in line and "\n" not in line
 
@@ -97,7 +97,7 @@ def test_a_good_redirect_is_followed(server, tmp_path):
 def test_offline_asks_nobody(server, tmp_path, monkeypatch):
     monkeypatch.setenv("DLRUN_OFFLINE", "1")
     server.answers["/f.bin"] = server.content(DATA)
-    with pytest.raises(UserError, match=r"DLRUN_OFFLINE is set; put f.bin, g.bin into .*data=digits"):
+    with pytest.raises(UserError, match=r"DLRUN_OFFLINE is set; use data=digits.* put f.bin, g.bin into "):
         download.fetch("mine", tmp_path, {"f.bin": MD5, "g.bin": MD5}, [server.url])
     assert server.asked == []
     (tmp_path / "f.bin").write_bytes(DATA)
@@ -122,7 +122,7 @@ def test_folder_that_cannot_be_written(server, tmp_path):
     server.answers["/f.bin"] = server.content(DATA)
     (tmp_path / "file").touch()
     with pytest.raises(
-        UserError, match=r"cannot write to .*file/raw \(Not a directory\); put f.bin into .*data=digits"
+        UserError, match=r"cannot write to .*file/raw \(Not a directory\); use data=digits.* put f.bin into "
     ):
         download.fetch("mine", tmp_path / "file" / "raw", {"f.bin": MD5}, [server.url])
 
