@@ -44,6 +44,15 @@ class Range:
         return " and ".join(words)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Of a text: it is the path of a file or folder, which a run keeps as an absolute one."""
+
+    def __contains__(self, value: str) -> bool:
+        return True
+
+
+FilePath = Annotated[str, Place()]
 PositiveInt = Annotated[int, Range(low=1)]
 NonNegativeInt = Annotated[int, Range(low=0)]
 PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
@@ -63,7 +72,7 @@ VOCABULARY: dict[str, Any] = {
     "int": int, "float": float, "str": str, "bool": bool, "None": None, "tuple": tuple, "list": list, "dict": dict,
     "Any": Any, "Literal": Literal, "PositiveInt": PositiveInt, "NonNegativeInt": NonNegativeInt,
     "PositiveFloat": PositiveFloat, "NonNegativeFloat": NonNegativeFloat, "Fraction": Fraction,
-    "ProperFraction": ProperFraction, "Seed": Seed, "Kernel": Kernel,
+    "ProperFraction": ProperFraction, "Seed": Seed, "FilePath": FilePath, "Kernel": Kernel,
     "Level": Level, "Readout": Readout,
 }  # fmt: skip
 
@@ -117,6 +126,11 @@ def check(value: Any, annotation: Any) -> Any:
     return _check_plain(value, annotation)
 
 
+def is_path(annotation: Any) -> bool:
+    """Whether a key of this type holds the path of a file or folder."""
+    return annotation == FilePath or any(is_path(each) for each in typing.get_args(annotation))
+
+
 def describe(annotation: Any) -> str:
     """An annotation in words: `an integer of at least 1`, `one of cpu, cuda`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -125,6 +139,8 @@ def describe(annotation: Any) -> str:
     if origin is Literal:
         choices = ", ".join(str(choice) for choice in arguments)
         return f"one of {choices}" if len(arguments) > 1 else choices
+    if origin is Annotated and isinstance(arguments[1], Place):
+        return "a path"
     if origin is Annotated:
         return f"{describe(arguments[0])} {'of ' if arguments[1].low > -math.inf else ''}{arguments[1]}"
     if origin in (tuple, list):

@@ -46,6 +46,7 @@ class DataSpec:
     - `target_name`: what is to be learned, as its column or kernel is called.
     - `table`: how the file of a table was read and what was made of its columns; see data/tables/rules.py.
     - `target_kernel`: of an `image` that is the input under a kernel: its rows.
+    - `white`: the number that stands for white in grey images of more than 8 bits; `None`: 65535, or there are none.
     - `mean`, `std`: of each channel, on images scaled to 0..1, or of each feature, as it is in the train
       part; applied to every batch. `None`: the inputs are taken as they are.
     - `target_mean`, `target_std`: of each value of the target in the train part; the model learns
@@ -76,6 +77,7 @@ class DataSpec:
     target_std: tuple[float, ...] | None = None
     target_kernel: tuple[tuple[float, ...], ...] | None = None
     table: dict[str, Any] | None = None
+    white: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a run folder keeps them."""
@@ -99,5 +101,5 @@ def _tuples(value: Any) -> Any:
 # Names that a model's null keyword may be filled from.
 FILLED = frozenset(field.name for field in dataclasses.fields(DataSpec)) - {
     "kind", "target", "vocabulary", "point_names", "skeleton", "feature_names", "target_name", "mean", "std",
-    "target_mean", "target_std", "target_kernel", "table",
+    "target_mean", "target_std", "target_kernel", "table", "white",
 }  # fmt: skip

@@ -1,7 +1,6 @@
 """Inputs that come from a person: words, image files, rows of numbers, as a trained model takes them."""
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dlrun.config.schema import few
 from dlrun.config.spec import DataSpec
-from dlrun.data.images.imagefolder import SUFFIXES, decode, sizes_of
+from dlrun.data.images.files import LeftOut, entries_of, files_below
+from dlrun.data.images.imagefolder import decode, sizes_of
 from dlrun.data.reading import is_like_path, missing, read_utf8, records
 from dlrun.data.tables.values import quoted
 from dlrun.engine.contracts import DataSet, ImageFile
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 TEXT_FILES = (".csv", ".tsv", ".txt", ".gz")
 
 
-def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
+def read(
+    dataset: DataSet, spec: DataSpec, words: list[str], unread: dict[str, str] | None = None
+) -> tuple[list[str], tuple[Tensor, ...]]:
     """(what each input is called, the raw inputs (N, ...)) of `words`, by the kind of data that `spec` offers.
 
     Texts, or files with one a row, for data that can `encode` them;
-    files or folders of images; tables, or rows such as `5.1,3.5,1.4,0.2`.
+    files or folders of images; tables, or rows such as `5.1,3.5,1.4,0.2`. `unread` gets the path and the error of each
+    image that cannot be read; without it that is an error.
 
     **Raises:** `UserError` with the word, file or row that cannot be read.
     """
@@ -39,7 +43,7 @@ def read(dataset: DataSet, spec: DataSpec, words: list[str]) -> tuple[list[str],
     if encoded is not None:
         return [name for name, _ in named], encoded
     if spec.kind == "image":
-        files, images = read_images(dataset, spec, words)
+        files, images = read_images(dataset, spec, words, unread)
         return [file.path for file in files], (images,)
     if spec.kind == "features":
         return _rows(spec, words)
@@ -57,26 +61,42 @@ def _texts(word: str) -> list[tuple[str, str]]:
     return [(word, word)]
 
 
-def read_images(dataset: DataSet, spec: DataSpec, words: Sequence[str]) -> tuple[list[ImageFile], Tensor]:
-    """The image files that `words` name, those of a folder by their numbers; and the raw inputs (N, C, H, W).
+def read_images(
+    dataset: DataSet, spec: DataSpec, words: Sequence[str], unread: dict[str, str] | None = None
+) -> tuple[list[ImageFile], Tensor]:
+    """The image files that `words` name, those in and below a folder by their numbers; and the raw inputs (N, C, H, W).
 
-    **Raises:** `UserError` with the word or file that cannot be read.
+    `unread` gets the path and the error of each file that cannot be read; without it that is an error.
+
+    **Raises:** `UserError` for a word that names no file, a folder without an image, and if no file can be read.
     """
     paths: list[Path] = []
+    left_out = LeftOut()
     for word in words:
         path = Path(word)
         if not path.exists():
             raise UserError(f"predict: no file or folder {word}; this run takes images")
-        inside = _images_in(path) if path.is_dir() else [path]
+        inside = left_out.images(files_below(path)) if path.is_dir() else [path]
         if not inside:
-            raise UserError(f"predict: no image in {word} ({' '.join(SUFFIXES)})")
+            raise UserError(f"predict: no image in {word} (its files: {left_out})")
         paths += inside
-    try:
-        read = [_read_image(dataset, spec, str(path)) for path in paths]
-    except RunError as error:
-        raise UserError(str(error)) from error
-    files = [ImageFile(str(path), frame) for path, (_, frame) in zip(paths, read, strict=True)]
-    return files, torch.stack([image for image, _ in read])
+    if (sentence := left_out.sentence()) is not None:
+        print(f"dlrun: note: predict: {sentence}", file=sys.stderr)
+    files, images = [], []
+    errors: dict[str, str] = {}
+    for path in paths:
+        try:
+            image, frame = _read_image(dataset, spec, str(path))
+        except RunError as error:
+            errors[str(path)] = str(error)
+        else:
+            files.append(ImageFile(str(path), frame))
+            images.append(image)
+    if not files or (errors and unread is None):
+        raise UserError(few(errors.values(), 1))
+    if unread is not None:
+        unread |= errors
+    return files, torch.stack(images)
 
 
 def gallery(word: str) -> list[tuple[str, list[Path]]]:
@@ -87,24 +107,14 @@ def gallery(word: str) -> list[tuple[str, list[Path]]]:
     folder = Path(word)
     if not folder.is_dir():
         raise UserError(f"predict: --gallery: no folder {word}")
-    found = [(file.stem, [file]) for file in _images_in(folder)]
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        pictures = _images_in(inner)
+    left_out, entries = LeftOut(), entries_of(folder)
+    found = [(file.stem, [file]) for file in left_out.images(entry for entry in entries if not entry.is_dir())]
+    for inner in (entry for entry in entries if entry.is_dir()):
+        pictures = left_out.images(files_below(inner))
         found += [(inner.name, pictures)] if pictures else []
     if not found:
-        raise UserError(f"predict: --gallery: no image in {word}, nor in a folder in it ({' '.join(SUFFIXES)})")
+        raise UserError(f"predict: --gallery: no image in {word}, nor in a folder in it (its files: {left_out})")
     return found
-
-
-def _images_in(folder: Path) -> list[Path]:
-    """The images in a folder: frame 2 of a video before frame 10."""
-    found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-    return sorted(found, key=lambda file: (_numbered(file.name), file.name))
-
-
-def _numbered(name: str) -> list[str | int]:
-    # Texts and numbers take turns, so that no text is held against a number.
-    return [int(piece) if place % 2 else piece for place, piece in enumerate(re.split("([0-9]+)", name))]
 
 
 def _read_image(dataset: DataSet, spec: DataSpec, path: str) -> tuple[Tensor, Tensor]:
@@ -112,7 +122,8 @@ def _read_image(dataset: DataSet, spec: DataSpec, path: str) -> tuple[Tensor, Te
     read = dataset.read_image(path, spec)
     if read is not None:
         return read
-    image, (width, height) = decode(path, spec.image_size, spec.in_channels), sizes_of(path)[0]
+    image = decode(path, spec.image_size, spec.in_channels, spec.white)
+    width, height = sizes_of(path)[0]
     scale = (spec.image_size[1] / width, spec.image_size[0] / height)
     return image, torch.tensor([*scale, 0, 0, width, height], dtype=torch.float64)
 

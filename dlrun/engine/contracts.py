@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dlrun.config.spec import DataSpec
 from dlrun.engine import nested
 from dlrun.engine.draws import Draws
+from dlrun.engine.kept import Kept
 from dlrun.engine.nested import Nested
 
 if TYPE_CHECKING:
@@ -143,13 +144,20 @@ class DataSet:
     key `learn` chooses it, all that it can be: `value|class`. A `learn` of None becomes the first that the model
     answers. `source`: `ships`, `made`, `download` or `yours`. `stand_in`: a word such as `data=digits`, of like data
     that are here, for who has none of these. The keyword-only arguments of the constructor are the keys of `data` in a
-    config.
+    config. It reads no file: a run answers where its data are gone.
+
+    A data set of the user's own files, which may change, divides them by `data.splits.Pieces`: `kept` is what a run has
+    kept of them and `offered` what they offered to it, which is what these files still say whatever they hold now; both
+    are set before anything is read. `found` is what there is to keep, once the parts are loaded.
     """
 
     kind: str = ""
     target: str = ""
     source: str = "yours"
     stand_in: str = ""
+    kept: Kept | None = None
+    offered: DataSpec | None = None
+    found: Kept | None = None
 
     @property
     def spec(self) -> DataSpec:
@@ -159,9 +167,6 @@ class DataSet:
     def load(self) -> dict[str, Part]:
         """`train` and, where there are, `val` and `test`. **Raises:** `UserError` for data that cannot be used."""
         raise NotImplementedError
-
-    def adopt(self, spec: DataSpec) -> None:
-        """Takes what a run was trained with for what the files would now be found out to say; before they are read."""
 
     def encode(self, words: list[str], spec: DataSpec) -> tuple[Tensor, ...] | None:
         """Raw inputs (N, ...) from texts, as `dlrun predict` takes them; None: this data set reads no texts.

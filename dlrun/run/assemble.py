@@ -20,6 +20,7 @@ from dlrun.engine import device as devices
 from dlrun.engine.contracts import Change, DataSet, Loader, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
 from dlrun.engine.eager import do_without_compiler
 from dlrun.engine.freezing import Freezing
+from dlrun.engine.kept import Kept
 from dlrun.engine.loading import PartLoader
 from dlrun.engine.state import State, averaged
 from dlrun.errors import UserError
@@ -57,14 +58,19 @@ def device(config: Config) -> torch.device:
     return chosen
 
 
-def data(config: Config) -> DataSet:
-    """The data set, not yet loaded; of several targets that it offers, it gives the one that the model answers."""
+def data(config: Config, kept: Kept | None = None, offered: DataSpec | None = None) -> DataSet:
+    """The data set, not yet loaded; of several targets that it offers, it gives the one that the model answers.
+
+    `kept` is what the run that is gone on with, or measured, has kept of it, `offered` what it offered then.
+    """
     name, keys = config.data["name"], _keys(config.data)
     if "learn" in keys and keys["learn"] is None:
         keys["learn"] = pairing.target_for(config.model["name"], config.task["name"], name)
     with blaming(f"data={name}"):
         made = DATA.get(name)(**keys)
-        return _of_kind(made, DataSet, f"data={name}")
+        made = _of_kind(made, DataSet, f"data={name}")
+    made.kept, made.offered = kept, offered
+    return made
 
 
 def view(config: Config, spec: DataSpec) -> tuple[DataSpec, Prepare]:

@@ -21,6 +21,7 @@ from dlrun.config.spec import last_part
 from dlrun.engine import device as devices
 from dlrun.engine.contracts import Findings, Loader, Part, Task
 from dlrun.engine.evaluate import Evaluation, evaluate
+from dlrun.engine.kept import Kept
 from dlrun.engine.state import State
 from dlrun.run.blocks import size
 from dlrun.run.recorder import Recorder
@@ -70,15 +71,20 @@ def conclude(
     loaders: dict[str, Loader],
     recorder: Recorder,
     outcome: str,
+    kept: Kept | None = None,
 ) -> Result:
-    """Tests the best weights once, then writes summary, pictures and events and says what to do next."""
+    """Tests the best weights once, then writes summary, pictures and events and says what to do next.
+
+    `kept` is what the run has kept of its data.
+    """
     model, part = _best_model(home, state), last_part(loaders)
     autocast = devices.autocast(config.device.precision, state.device)
     loader = loaders[part].exact()
     final = evaluate(model, task, loader, task.final_metrics(model), autocast, keep_outputs=True)
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
     metrics = _final_metrics(state, part, final.metrics | task.examine(model))
-    home.write_summary(_summary(config, words, state, recorder, metrics, _during(state, part), outcome))
+    summary = _summary(config, words, state, recorder, metrics, _during(state, part), outcome)
+    home.write_summary(summary | {"data_fingerprint": kept.fingerprint if kept is not None else None})
     assert final.index is not None, "the outputs were kept"
     home.write_predictions({"index": final.index.tolist(), **task.rows(final.outputs, final.target)})
     if config.logger.pictures:

@@ -38,14 +38,13 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
     """
     with Stop().handling() as stop:
         device = assemble.device(config)
-        dataset = assemble.data(config)
-        if resume is not None and (then := stored.spec_of(resume)) is not None:
-            dataset.adopt(then)
+        dataset = assemble.data(config, stored.kept_of(resume), stored.offered_of(resume, config))
         spec, prepare = assemble.view(config, dataset.spec)
         sampler = assemble.sampler(config, dataset.spec)
         augment = assemble.augmentation(config, dataset.spec)
         files.check_writable(config.folder or config.outputs)
         parts = dataset.load()
+        stored.say_unkept(dataset, resume)
         task = assemble.task(config, spec)
         task.to(device)
         loaders = assemble.loaders(config, parts, prepare, device, sampler, augment)
@@ -63,7 +62,10 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
 
         home = RunFolder(resume or make_folder(config), (f"{'val' if val else 'train'}/{state.watch}", state.mode))
         with locks.owned(home.path), _status(home, config):
-            home.write_config(config.to_dict(), words, spec.to_dict())
+            kept = dataset.kept or dataset.found
+            if resume is None and kept is not None:
+                home.write_samples(kept.to_tree())
+            home.write_config(config.to_dict(), words, spec.to_dict(), dataset.spec.to_dict())
             if resume is not None:
                 _restore(home, state, config)
             home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": state.watch}
@@ -88,7 +90,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
                     raise Interrupted(stop.requested or 0)
                 if outcome == "pruned":
                     raise Pruned(f"given up after epoch {state.epoch} of {config.trainer.epochs}")
-                return conclude.conclude(config, words, home, state, task, loaders, recorder, outcome)
+                return conclude.conclude(config, words, home, state, task, loaders, recorder, outcome, kept)
 
 
 def make_folder(config: Config) -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""The config of a run that stands on disk, also of one that an older dlrun has left."""
+"""The config and the samples of a run that stands on disk, also of one that an older dlrun has left."""
 
 import json
 import pathlib
@@ -8,6 +8,12 @@ from typing import Any
 from dlrun.config import check, compose
 from dlrun.config.check import Config
 from dlrun.config.spec import DataSpec
+from dlrun.data import DATA
+from dlrun.engine.contracts import DataSet
+from dlrun.engine.kept import Kept
+from dlrun.errors import UserError
+from dlrun.store import checkpoint
+from dlrun.store.run_folder import OFFERED, SAMPLES
 from dlrun.store.runs import StoredRun
 
 
@@ -33,10 +39,43 @@ def config_of(stored: StoredRun, overrides: list[str] | None = None, *, on_cpu: 
     return check.parse(check.on_cpu(tree) if on_cpu else tree)
 
 
-def spec_of(path: pathlib.Path) -> DataSpec | None:
-    """What the data of the run in `path` offered when it began; None if an older dlrun did not write it."""
-    file = path / "spec.json"
-    return DataSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+def kept_of(path: pathlib.Path | None) -> Kept | None:
+    """Which sample was in which part of the run in `path`; None where its data are not files that may change.
+
+    **Raises:** `UserError` for a record that is damaged.
+    """
+    if path is None or not (file := path / SAMPLES).exists():
+        return None
+    try:
+        return Kept.from_tree(checkpoint.read(file))
+    except (checkpoint.DamagedCheckpoint, ValueError) as error:
+        raise UserError(f"no usable record of the samples: {error}") from error
+
+
+def offered_of(path: pathlib.Path | None, config: Config) -> DataSpec | None:
+    """What the data offered to the run in `path`; None where an older dlrun has kept only how an image was seen.
+
+    **Raises:** `UserError` for a file that cannot be read.
+    """
+    files = [] if path is None else [file for file in (path / OFFERED, path / "spec.json") if file.exists()]
+    if not files:
+        return None
+    file, kind = files[0], DATA.describe(config.data["name"]).attributes.get("kind")
+    try:
+        spec = DataSpec.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        return spec if spec.kind == kind else None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: cannot be read: {error}") from error
+
+
+def say_unkept(dataset: DataSet, path: pathlib.Path | None) -> None:
+    """One line if the parts of the run in `path`, where there is one, had to be drawn anew."""
+    if path is not None and dataset.kept is None and dataset.found is not None:
+        print(
+            f"dlrun: note: {path} is of an older dlrun and has not kept which samples were in which part; they are "
+            "drawn anew, and are the same only if the data are",
+            file=sys.stderr,
+        )
 
 
 def put(tree: dict[str, Any], word: str) -> tuple[str, Any, Any]:

@@ -7,16 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.config.check import Config
+from dlrun.config.schema import few
 from dlrun.config.spec import DataSpec, last_part
-from dlrun.data import DATA
 from dlrun.engine import device as devices
 from dlrun.engine.contracts import Batch, DataSet, Prepare, Task
 from dlrun.engine.evaluate import evaluate
 from dlrun.engine.nested import Nested
 from dlrun.errors import UserError
-from dlrun.run import assemble
+from dlrun.run import assemble, stored
 from dlrun.store import checkpoint
 from dlrun.store.run_folder import BEST
+
+MOST_NAMES = 6  # in a message
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,11 @@ def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
     except checkpoint.DamagedCheckpoint as error:
         raise UserError(f"no usable weights: {error}") from error
     device = assemble.device(config)
-    dataset = assemble.data(config)
+    offered = stored.offered_of(path, config)
+    dataset = assemble.data(config, stored.kept_of(path) if with_data else None, offered)
     then = DataSpec.from_dict(best["spec"])
-    dataset.adopt(then)
-    # An image is seen in other ways, and what it was before stands only in the data set.
-    is_image = DATA.describe(config.data["name"]).attributes.get("kind") == "image"
-    offered = _as_trained(dataset.spec, then, path) if with_data or is_image else then
+    if with_data or offered is None:
+        offered = _as_trained(dataset.spec, then, path)
     spec, prepare = assemble.view(config, offered)
     model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
     model.load_state_dict(best["model"])
@@ -70,6 +71,7 @@ def measure(config: Config, path: pathlib.Path, wanted: str | None = None) -> di
     """`part/name` metrics of the best weights in `path`, on the part `wanted` or the last one that there is."""
     run = load(config, path, with_data=True)
     parts = run.dataset.load()
+    stored.say_unkept(run.dataset, path)
     part = wanted if wanted is not None else last_part(parts)
     if part not in parts:
         raise UserError(f"eval: no part {part!r}; data={config.data['name']} has {', '.join(parts)}")
@@ -90,8 +92,11 @@ def _as_trained(now: DataSpec, then: DataSpec, path: pathlib.Path) -> DataSpec:
     names = ("class_names", "out_features") + (("feature_names", "vocabulary") if is_same_kind else ())
     for key in names:
         if getattr(then, key) != getattr(now, key):
-            raise UserError(
-                f"{path}: was trained with {key} {getattr(then, key)}, the data now have {getattr(now, key)}"
-            )
+            before, after = (_told(getattr(spec, key)) for spec in (then, now))
+            raise UserError(f"{path}: was trained with {key} {before}, the data now have {after}")
     statistics = {key: getattr(then, key) for key in ("mean", "std") if is_same_kind}
     return replace(now, **statistics, target_mean=then.target_mean, target_std=then.target_std)
+
+
+def _told(value: object) -> str:
+    return few(map(str, value), MOST_NAMES) if isinstance(value, tuple) else str(value)

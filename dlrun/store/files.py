@@ -12,7 +12,9 @@ from dlrun.errors import UserError
 from dlrun.store import locks
 
 # What a run leaves, beside unfinished .tmp files, that was killed before its config stood there: nothing to go on with.
-LEFTOVERS = {".lock", "checkpoints", "status.json", "spec.json", "overrides.json"}
+LEFTOVERS = {
+    ".lock", "checkpoints", "status.json", "spec.json", "offered.json", "overrides.json", "samples.safetensors",
+}  # fmt: skip
 
 
 def check_writable(outputs: str) -> None:

@@ -16,6 +16,7 @@ from dlrun.store import checkpoint
 from dlrun.store.files import to_yaml, write_json, write_text
 
 LAST, PREVIOUS, BEST = "last.safetensors", "last.previous.safetensors", "best.safetensors"
+SAMPLES, OFFERED = "samples.safetensors", "offered.json"
 
 
 class RunFolder:
@@ -44,14 +45,21 @@ class RunFolder:
             },
         )
 
-    def write_config(self, config: dict[str, Any], words: list[str], spec: dict[str, Any]) -> None:
-        """The resolved config, the words of the command, and the data's offer.
+    def write_config(
+        self, config: dict[str, Any], words: list[str], spec: dict[str, Any], offered: dict[str, Any]
+    ) -> None:
+        """The resolved config, the words of the command, what the data offered, and what the model sees of it.
 
         The config comes last: a folder that has one can be resumed.
         """
         write_json(self.path / "overrides.json", words)
         write_json(self.path / "spec.json", spec)
+        write_json(self.path / OFFERED, offered)
         write_text(self.path / "config.yaml", to_yaml(config))
+
+    def write_samples(self, tree: dict[str, Tensor]) -> None:
+        """samples.safetensors: which sample of the data is in which part."""
+        checkpoint.write(self.path / SAMPLES, tree)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run in one record."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import NonNegativeFloat, Seed
+from dlrun.config.schema import FilePath, NonNegativeFloat, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.engine.contracts import Batch, Findings, Loader, Part, Task
 from dlrun.errors import RunError, UserError
@@ -73,7 +73,7 @@ class StyleTransfer(Task):
     is_default: bool = True
 
     def __init__(
-        self, spec: DataSpec, *, network: str | None = None, weights: str | None = None, network_seed: Seed = 0,
+        self, spec: DataSpec, *, network: str | None = None, weights: FilePath | None = None, network_seed: Seed = 0,
         content_layers: tuple[str, ...] | None = None, style_layers: tuple[str, ...] | None = None,
         style_layer_weights: tuple[NonNegativeFloat, ...] | None = None, content_weight: NonNegativeFloat = 1.0,
         style_weight: NonNegativeFloat = 100.0, tv_weight: NonNegativeFloat = 20.0,

@@ -55,6 +55,8 @@ def fitting(annotation):
         return st.one_of(*map(fitting, arguments))
     if origin is Literal:
         return st.sampled_from(arguments)
+    if annotation == schema.FilePath:
+        return fitting(str)
     if origin is Annotated:
         return st.one_of(*_within(*arguments))
     if origin is tuple:

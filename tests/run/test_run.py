@@ -87,7 +87,8 @@ def test_every_file_is_there_and_no_other(whole):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     (events,) = (file for file in files if file.startswith("events.out.tfevents"))
     assert files - {events, ".lock"} == {
-        "config.yaml", "overrides.json", "spec.json", "metrics.csv", "status.json", "summary.json", "predictions.csv",
+        "config.yaml", "overrides.json", "spec.json", "offered.json", "metrics.csv", "status.json", "summary.json",
+        "predictions.csv",
         "checkpoints/last.safetensors", "checkpoints/last.previous.safetensors", "checkpoints/best.safetensors",
         "plots/learning_curves.png", "plots/confusion_matrix.png", "plots/per_class_accuracy.png",
         "plots/predictions.png",

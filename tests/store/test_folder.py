@@ -209,7 +209,7 @@ def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
 def test_a_config_is_the_last_of_the_first_files(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(run_folder, "write_text", lambda path, text: written.append(path.name))
-    RunFolder(tmp_path, WATCH).write_config({"seed": 1}, ["seed=1"], {})
+    RunFolder(tmp_path, WATCH).write_config({"seed": 1}, ["seed=1"], {}, {})
     assert written[-1] == "config.yaml"
     assert set(written[:-1]) <= files.LEFTOVERS
 

@@ -1,10 +1,12 @@
 """`dlrun predict RUN INPUT...`: what a finished run makes of texts, images or rows; or a text that it writes."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.cli.arguments import Arguments
+from dlrun.config.schema import few
 from dlrun.errors import UserError
 from dlrun.store import runs
 from dlrun.terminal.tables import print_table
@@ -18,10 +20,14 @@ USAGE = (
 )
 SHOWN_LETTERS = 60
 OUT = "predictions"
+MOST_UNREAD = 3  # in a message
 
 
 def main(words: list[str]) -> int:
-    """Prints a table, or the text. **Raises:** `UserError` for what the run cannot take."""
+    """Prints a table, or the text. Returns 1 if some of the inputs could not be read, which are named.
+
+    **Raises:** `UserError` for what the run cannot take, and if it is all.
+    """
     arguments = Arguments(USAGE, "What the best weights of a run say of new inputs.")
     arguments.add_argument("run", metavar="RUN", help="the folder of a run")
     arguments.add_argument(
@@ -47,6 +53,7 @@ def main(words: list[str]) -> int:
     # A handful of inputs need no GPU.
     found = trained.load(stored.config_of(run, on_cpu=True), run.path, with_data=False)
     _check_options(given, found)
+    unread: dict[str, str] = {}
     if found.spec.target == "next_token":
         _write(given, found)
     elif given.prompt is not None:
@@ -54,12 +61,19 @@ def main(words: list[str]) -> int:
     elif not (words := given.inputs or found.dataset.unanswered()):
         raise UserError(f"predict: which inputs? usage: {USAGE}")
     elif found.task.is_compared:
-        _compare(given, found)
+        _compare(given, found, unread)
     elif found.task.is_seen and found.offered.kind == "image":
-        _show(given, found)
+        _show(given, found, unread)
     else:
-        _tell(words, found)
-    return 0
+        _tell(words, found, unread)
+    if not unread:
+        return 0
+    first = next(iter(unread.values())).rpartition(": ")[2]
+    names = few(map(_end, unread), MOST_UNREAD)
+    print(
+        f"dlrun: warning: no answer for {len(unread)} that cannot be read: {names} (the first {first})", file=sys.stderr
+    )
+    return 1
 
 
 def _check_options(given: argparse.Namespace, run: "Trained") -> None:
@@ -90,12 +104,12 @@ def _write(given: argparse.Namespace, run: "Trained") -> None:
     print(continue_text(run.model, run.spec.vocabulary or (), prompt, given.length, **options))
 
 
-def _show(given: argparse.Namespace, run: "Trained") -> None:
+def _show(given: argparse.Namespace, run: "Trained", unread: dict[str, str]) -> None:
     """Tells where things are in images, and draws them."""
     from dlrun.data import inputs
     from dlrun.run import sightings
 
-    images, raw = inputs.read_images(run.dataset, run.offered, given.inputs)
+    images, raw = inputs.read_images(run.dataset, run.offered, given.inputs, unread)
     seen = []
     # All frames of a video at once would not fit into memory.
     for some, own in zip(raw.split(sightings.BATCH_SIZE), _in_turn(images, sightings.BATCH_SIZE), strict=True):
@@ -110,16 +124,17 @@ def _show(given: argparse.Namespace, run: "Trained") -> None:
     print(f"{folder}: {', '.join([pictures, *files])}")
 
 
-def _compare(given: argparse.Namespace, run: "Trained") -> None:
+def _compare(given: argparse.Namespace, run: "Trained", unread: dict[str, str]) -> None:
     """Tells what each input is like: of those in the gallery, or else of the first input."""
     from dlrun.data import inputs
 
-    names, raw = inputs.read(run.dataset, run.offered, given.inputs)
+    names, raw = inputs.read(run.dataset, run.offered, given.inputs, unread)
     output = run.outputs(raw)
     if given.gallery:
         known = inputs.gallery(given.gallery)
-        people = [name for name, files in known for _ in files]
-        theirs = run.outputs(inputs.read(run.dataset, run.offered, [str(file) for _, own in known for file in own])[1])
+        name_of = {str(file): name for name, files in known for file in files}
+        paths, raw = inputs.read(run.dataset, run.offered, list(name_of), unread)
+        people, theirs = [name_of[path] for path in paths], run.outputs(raw)
     elif len(names) < 2:
         raise UserError(f"predict: this run compares pictures; give two of them, or --gallery FOLDER; usage: {USAGE}")
     else:
@@ -132,10 +147,10 @@ def _in_turn(images: list, size: int) -> list[list]:
     return [images[first : first + size] for first in range(0, len(images), size)]
 
 
-def _tell(words: list[str], run: "Trained") -> None:
+def _tell(words: list[str], run: "Trained", unread: dict[str, str]) -> None:
     from dlrun.data import inputs
 
-    names, raw = inputs.read(run.dataset, run.offered, words)
+    names, raw = inputs.read(run.dataset, run.offered, words, unread)
     try:
         columns = run.task.answers(run.outputs(raw))
     except ValueError as error:

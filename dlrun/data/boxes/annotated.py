@@ -3,28 +3,30 @@
 Letters: W, H pixels of an image, n boxes of an image, K classes.
 """
 
+import functools
 import math
 import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few, suggest
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed, few, suggest
 from dlrun.config.spec import DataSpec
 from dlrun.data.boxes.letterbox import decode_letterboxed, framed, to_input
 from dlrun.data.boxes.objects import Objects, ObjectsFiles
 from dlrun.data.boxes.outlines import InstanceFiles, Outline, fitted
-from dlrun.data.images.imagefolder import CLUTTER, PART_FOLDERS, STATISTICS, SUFFIXES, decoding, open_upright, sizes_of
+from dlrun.data.images.files import is_clutter, is_image
+from dlrun.data.images.imagefolder import PART_FOLDERS, STATISTICS, decoding, open_upright, sizes_of, white_of
 from dlrun.data.notes import say
-from dlrun.data.splits import completed, group_names
+from dlrun.data.splits import files_of, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
 
@@ -191,17 +193,17 @@ def entries_below(folder: Path, suffixes: Sequence[str]) -> list[str]:
         raise UserError(f"data.root: cannot read {error.filename} ({error.strerror})") from error
 
     for parent, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and name not in CLUTTER)
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
         found += [
             os.path.join(parent, name)
             for name in sorted(files)
-            if name.lower().endswith(tuple(suffixes)) and not name.startswith((".", "__"))
+            if name.lower().endswith(tuple(suffixes)) and not is_clutter(name)
         ]
     return found
 
 
 def images_below(folder: Path) -> list[str]:
-    return entries_below(folder, SUFFIXES)
+    return [path for path in entries_below(folder, [""]) if is_image(Path(path))]
 
 
 def part_name(text: str) -> str | None:
@@ -224,7 +226,7 @@ class AnnotatedImages(DataSet):
     layout = ""  # what `root` is, in a message
 
     def __init__(
-        self, *, root: str | None = None, learn: Literal["boxes", "instances"] | None = None,
+        self, *, root: FilePath | None = None, learn: Literal["boxes", "instances"] | None = None,
         classes: tuple[str, ...] | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
         split_seed: Seed = 42, group_by: str | None = None, broken: Literal["error", "drop"] = "error",
@@ -249,8 +251,6 @@ class AnnotatedImages(DataSet):
         if root is None:
             raise UserError(f"data.root: no folder given; write data.root=FOLDER: {self.layout}")
         self.root = Path(root).expanduser()
-        if not self.root.exists():
-            raise UserError(f"data.root: no folder {self.root}; give {self.layout}")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.learn, self.in_channels, self.verify, self.broken = learn or "boxes", in_channels, verify, broken
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
@@ -258,16 +258,40 @@ class AnnotatedImages(DataSet):
         if classes is not None and (not classes or len(set(classes)) < len(classes)):
             raise ValueError(f"classes must name one or more different classes, found {', '.join(classes) or 'none'}")
         self.wanted = classes
-        self.faults = Faults(self.root)
-        self.class_names: tuple[str, ...] = ()
-        self.images: dict[str, list[AnnotatedImage]] = self.read()
+
+    @functools.cached_property
+    def images(self) -> dict[str, list[AnnotatedImage]]:
+        """What `read` gives. **Raises:** `UserError` if there is no `root`."""
+        if not self.root.exists():
+            raise UserError(f"data.root: no folder {self.root}; give {self.layout}")
+        if self.offered is not None and self.wanted is None:
+            self.wanted = self.offered.class_names
+        return self.read()
+
+    @functools.cached_property
+    def faults(self) -> Faults:
+        """Those that `read` finds."""
+        return Faults(self.root)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes to learn, which `read` chooses."""
+        assert self.images is not None
+        return self._class_names
+
+    @functools.cached_property
+    def white(self) -> int | None:
+        """See `white_of`."""
+        if self.offered is not None:
+            return self.offered.white
+        return white_of(image.path for images in self.images.values() for image in images)
 
     @property
     def spec(self) -> DataSpec:
         mean, std = STATISTICS[self.in_channels]
         return DataSpec(
             kind="image", target=self.learn, in_channels=self.in_channels, image_size=self.image_size,
-            out_features=len(self.class_names), class_names=self.class_names, mean=mean, std=std,
+            out_features=len(self.class_names), class_names=self.class_names, mean=mean, std=std, white=self.white,
         )  # fmt: skip
 
     def read(self) -> dict[str, list[AnnotatedImage]]:
@@ -278,7 +302,7 @@ class AnnotatedImages(DataSet):
         raise NotImplementedError
 
     def read_image(self, path: str, spec: DataSpec) -> tuple[Tensor, Tensor]:
-        image = decode_letterboxed(path, self.image_size, self.in_channels)
+        image = decode_letterboxed(path, self.image_size, self.in_channels, spec.white)
         return image, torch.tensor(framed(sizes_of(path)[0], self.image_size), dtype=torch.float64)
 
     def load(self) -> dict[str, Part]:
@@ -286,27 +310,39 @@ class AnnotatedImages(DataSet):
 
         **Raises:** `UserError` for faults of annotations and images, unless these are to be dropped.
         """
-        faults, doubles = self.faults.copy(), Counter()
-        checked: dict[str, list[AnnotatedImage]] = {name: [] for name in self.images}
         pairs = [(name, image) for name, images in self.images.items() for image in images]
+        faults, doubles = self.faults.copy(), Counter()
+        paths, told = [image.path for _, image in pairs], [self._told(image) for _, image in pairs]
+        pieces = files_of(self, self.name, paths, told, faults.base, whole=self.verify == "full")
+        checked: list[AnnotatedImage] = []
+        places, given = [], []
         seen: set[tuple[str, str]] = set()
-        for name, image in tqdm(pairs, desc="checking images", unit="image", disable=None):
+        found = [pairs[place] for place in pieces.index]
+        for place, (name, image) in enumerate(tqdm(found, desc="checking images", unit="image", disable=None)):
             if (name, image.path) in seen:
                 faults.add("image", "listed twice", image.where, f"{faults.place(image.path)} stands there before")
                 continue
             seen.add((name, image.path))
             size = self._size(image, faults)
             if size is not None:
-                checked[name].append(self._checked(image, size, faults, doubles))
+                checked.append(self._checked(image, size, faults, doubles))
+                places.append(place)
+                given.append(name)
         faults.settle(self.name, self.broken, doubles.total())
-        if not checked["train"]:
+        if "train" not in given:
             raise UserError(f"{self.root}: no image is left to train on; give {self.layout}")
-        self._say_absent(checked["train"])
-        parts: dict[str, Any] = {name: self._part(images) for name, images in checked.items() if images}
-        return completed(
-            parts, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed,
-            groups=group_names(parts["train"].paths, self.group_by),
+        self._say_absent([image for image, part in zip(checked, given, strict=True) if part == "train"])
+        parts = pieces.divide(
+            None, np.array(places), given, val_fraction=self.val_fraction, test_fraction=self.test_fraction,
+            seed=self.split_seed, groups=group_names([image.path for image in checked], self.group_by),
         )  # fmt: skip
+        whole = self._part(checked)
+        return {part: whole.subset(torch.from_numpy(own)) for part, own in parts.items()}
+
+    def _told(self, image: AnnotatedImage) -> str:
+        """What the annotation of an image says, wherever it stands."""
+        objects = [(self.class_names[each.label] if each.label >= 0 else "", each) for each in image.objects]
+        return repr([(name, each.box, each.ignored, each.outline) for name, each in objects])
 
     def choose_classes(self, names: Iterable[str], where: str) -> dict[str, int]:
         """The label of each class to learn, of all `names` in their order; sets `class_names`.
@@ -320,8 +356,8 @@ class AnnotatedImages(DataSet):
                 raise UserError(
                     f"data.classes: {where} has no class {quoted(name)}{suggest(name, known)} (its classes: {found})"
                 )
-        self.class_names = self.wanted or tuple(known)
-        return {name: label for label, name in enumerate(self.class_names)}
+        self._class_names = self.wanted or tuple(known)
+        return {name: label for label, name in enumerate(self._class_names)}
 
     def _size(self, image: AnnotatedImage, faults: Faults) -> tuple[int, int] | None:
         """The size (W, H) of an image, upright; None after a fault."""
@@ -405,7 +441,9 @@ class AnnotatedImages(DataSet):
             frames.append(frame)
             outlines.append([found.outline for found in taught])
         target = Objects(boxes, labels, ignored, torch.stack(frames))
-        decoder = partial(decode_letterboxed, image_size=self.image_size, in_channels=self.in_channels)
+        decoder = functools.partial(
+            decode_letterboxed, image_size=self.image_size, in_channels=self.in_channels, white=self.white
+        )
         num_bytes = self.in_channels * self.image_size[0] * self.image_size[1]
         paths = [image.path for image in images]
         if self.learn == "instances":

@@ -56,15 +56,17 @@ def letterboxed_mask(mask: np.ndarray, image_size: tuple[int, int]) -> np.ndarra
     return found
 
 
-def decode_letterboxed(path: str, image_size: tuple[int, int], in_channels: int) -> Tensor:
+def decode_letterboxed(path: str, image_size: tuple[int, int], in_channels: int, white: int | None = None) -> Tensor:
     """The image file `path` upright, scaled to fit into `image_size` (H, W) and padded, as uint8 (C, H, W).
+
+    `white`: see `white_of`.
 
     **Raises:** `RunError` with the path if the file is damaged, too large to be an honest image, or no image.
     """
     from PIL import Image
 
     with decoding(path):
-        upright = open_upright(path, max(image_size), in_channels)
+        upright = open_upright(path, max(image_size), in_channels, white)
         left, top = (int(margin) for margin in framed(upright.size, image_size)[2:4])
         scaled = upright.pixels.resize(scaled_size(upright.size, image_size), Image.Resampling.BILINEAR)
         colour = PADDING if in_channels == 1 else (PADDING,) * 3

@@ -4,27 +4,19 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dlrun.config.schema import NonNegativeInt, PositiveInt, ProperFraction, Seed, few
-from dlrun.config.spec import DataSpec
+from dlrun.config.schema import FilePath, NonNegativeInt, PositiveInt, ProperFraction, Seed, few
+from dlrun.config.spec import PARTS, DataSpec
 from dlrun.data.boxes.mask_part import NOT_COUNTED, MaskPart
-from dlrun.data.images.imagefolder import (
-    PART_FOLDERS,
-    STATISTICS,
-    SUFFIXES,
-    decode,
-    decoding,
-    entries_of,
-    sizes_of,
-    subfolders,
-)
-from dlrun.data.splits import completed, group_names
+from dlrun.data.images.files import SUFFIXES, LeftOut, entries_of, subfolders
+from dlrun.data.images.imagefolder import PART_FOLDERS, STATISTICS, decode, decoding, sizes_of, white_of
+from dlrun.data.splits import Pieces, content_of, files_of, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.errors import RunError, UserError
 
@@ -50,7 +42,7 @@ SPAN = 128  # grey levels between the smallest and the largest value, of masks t
 class MaskedImages(DataSet):
     """Pairs of an image and its mask, files both; the keys are those of `MaskFolder`.
 
-    `pairs` are those of each part, `train` among them; `split` is what `completed` takes.
+    `find_pairs` gives those of each part below `root`, `train` among them; `split` is what `Pieces.divide` takes.
     """
 
     kind: str = "image"
@@ -59,7 +51,8 @@ class MaskedImages(DataSet):
     stand_in: str = "data=shapes"
 
     def __init__(
-        self, pairs: dict[str, list[tuple[Path, Path]]], classes: tuple[str, ...] | None,
+        self, root: Path, find_pairs: Callable[[], dict[str, list[tuple[Path, Path]]]],
+        classes: tuple[str, ...] | None,
         values: tuple[int | str, ...] | None, ignore: int | str | None, image_size: int | tuple[int, int] | None,
         in_channels: Literal[1, 3], split: Mapping[str, Any], group_by: str | None = None,
     ):  # fmt: skip
@@ -70,7 +63,7 @@ class MaskedImages(DataSet):
         self.ignore = None if ignore is None else _value("ignore", ignore)
         if self.values is not None and (len(self.values) < 2 or len(set(self.values)) < len(self.values)):
             raise UserError(f"data.values: needs two or more different values, found {_listed(map(str, values or ()))}")
-        self.pairs, self.split, self.group_by = pairs, split, group_by
+        self.root, self.find_pairs, self.split, self.group_by = root, find_pairs, split, group_by
 
     @property
     def spec(self) -> DataSpec:
@@ -79,6 +72,7 @@ class MaskedImages(DataSet):
         return DataSpec(
             kind="image", target="mask", in_channels=self.in_channels, image_size=self._read.size,
             out_features=len(self._read.values), class_names=self._read.names, mean=mean, std=std,
+            white=self._read.white,
         )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
@@ -87,21 +81,33 @@ class MaskedImages(DataSet):
         **Raises:** `UserError` for files that are broken, lossy, or of sizes that do not agree, and for values that no
         class has.
         """
-        read = self._read
-        listed: dict[str, Part] = {}
-        for name, pairs in self.pairs.items():
-            shown = tqdm(pairs, "reading images", unit="image", leave=False, disable=None)
-            images = torch.stack([_decoded(image, read.size, self.in_channels) for image, _ in shown])
-            masks = torch.stack([_classes(file, read.values, read.ignored) for file in read.files[name]])
-            listed[name] = MaskPart((images,), masks)
-        groups = group_names([str(image) for image, _ in self.pairs["train"]], self.group_by)
-        return completed(listed, **self.split, groups=groups)
+        read, listed = self._read, self._listed
+        paths = [image for pairs in listed.pairs.values() for image, _ in pairs]
+        shown = tqdm(paths, "reading images", unit="image", leave=False, disable=None)
+        images = torch.stack([_decoded(image, read.size, self.in_channels, read.white) for image in shown])
+        files = [file for own in read.files.values() for file in own]
+        masks = torch.stack([_classes(file, read.values, read.ignored) for file in files])
+        whole = MaskPart((images,), masks)
+        given = [part for part, pairs in listed.pairs.items() for _ in pairs]
+        groups = group_names(map(str, paths), self.group_by)
+        parts = listed.pieces.divide(None, listed.places, given, **self.split, groups=groups)
+        return {part: whole.subset(torch.from_numpy(own)) for part, own in parts.items()}
+
+    @functools.cached_property
+    def _listed(self) -> "_Pairs":
+        pairs = [(part, *pair) for part, own in self.find_pairs().items() for pair in own]
+        images, masks = [str(image) for _, image, _ in pairs], [content_of(mask).hex() for _, _, mask in pairs]
+        pieces = files_of(self, "masks", images, masks, self.root, whole=True)
+        parts: Sequence[str | None] = pieces.parts() or [pairs[place][0] for place in pieces.index]
+        places = {part: [place for place, own in enumerate(parts) if own == part] for part in PARTS}
+        found = {part: [pairs[pieces.index[place]][1:] for place in own] for part, own in places.items() if own}
+        return _Pairs(found, np.array([place for own in places.values() for place in own]), pieces)
 
     @functools.cached_property
     def _read(self) -> "_Read":
         files: dict[str, list[_File]] = {}
         size = self.image_size
-        for name, pairs in self.pairs.items():
+        for name, pairs in self._listed.pairs.items():
             files[name] = []
             for image, mask in tqdm(pairs, "reading masks", unit="mask", leave=False, disable=None):
                 file = _open_mask(mask, self.image_size)
@@ -123,7 +129,9 @@ class MaskedImages(DataSet):
         values, ignored = self._chosen(every, said)
         if self.values is None:
             _check_parts(files, ignored, said)
-        return _Read(files, size, values, ignored, self._names(values, said, is_coloured))
+        images = [str(image) for pairs in self._listed.pairs.values() for image, _ in pairs]
+        white = white_of(images) if self.offered is None else self.offered.white
+        return _Read(files, size, values, ignored, self._names(values, said, is_coloured), white)
 
     def _chosen(self, files: Sequence["_File"], said: Callable[[int], str]) -> tuple[tuple[int, ...], int | None]:
         """(The value of each class, the one that is not counted)."""
@@ -181,7 +189,7 @@ class MaskFolder(MaskedImages):
     """
 
     def __init__(
-        self, *, root: str | None = None, images: str | None = None, masks: str | None = None,
+        self, *, root: FilePath | None = None, images: str | None = None, masks: str | None = None,
         classes: tuple[str, ...] | None = None, values: tuple[NonNegativeInt | str, ...] | None = None,
         ignore: NonNegativeInt | str | None = None,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None, in_channels: Literal[1, 3] = 3,
@@ -202,15 +210,13 @@ class MaskFolder(MaskedImages):
         - `split_seed`: chooses the images of each part.
         - `group_by`: a text; images of the same name up to its last place, such as `clip3_0001` and `clip3_0002` by
           `_`, come into the same part. None: each image is by itself.
-
-        **Raises:** `UserError` for a folder that is laid out otherwise, and for an image without a mask or the reverse.
         """
         if root is None:
             raise UserError(f"data.root: no folder given; write data.root=FOLDER, with {LAYOUT}")
-        folders = _folders(Path(root).expanduser(), images, masks)
+        folder = Path(root).expanduser()
         super().__init__(
-            {name: _paired(*both) for name, both in folders.items()}, classes, values, ignore, image_size, in_channels,
-            {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed}, group_by,
+            folder, functools.partial(_pairs_in, folder, images, masks), classes, values, ignore, image_size,
+            in_channels, {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed}, group_by,
         )  # fmt: skip
 
 
@@ -236,16 +242,36 @@ class _File:
 
 @dataclass(frozen=True)
 class _Read:
-    """All masks: of each part its `files`, their (H, W), and the `values` of the classes with their `names`."""
+    """All masks: of each part its `files`, their (H, W), the `values` of the classes with their `names`; `white_of`."""
 
     files: dict[str, list[_File]]
     size: tuple[int, int]
     values: tuple[int, ...]
     ignored: int | None
     names: tuple[str, ...]
+    white: int | None
+
+
+class _Pairs(NamedTuple):
+    """(Image, mask) of each part, and the places of all among the pieces."""
+
+    pairs: dict[str, list[tuple[Path, Path]]]
+    places: np.ndarray
+    pieces: Pieces
 
 
 # ---- folders and files
+
+
+def _pairs_in(root: Path, images: str | None, masks: str | None) -> dict[str, list[tuple[Path, Path]]]:
+    """The pairs of each part.
+
+    **Raises:** `UserError` for a folder that is laid out otherwise, and for an image without a mask or the reverse.
+    """
+    left_out = LeftOut()
+    pairs = {part: _paired(*both, left_out) for part, both in _folders(root, images, masks).items()}
+    left_out.say("masks")
+    return pairs
 
 
 def _folders(root: Path, images: str | None, masks: str | None) -> dict[str, tuple[Path, Path]]:
@@ -311,12 +337,12 @@ def _named(folder: Path, name: str | None, usual: Sequence[str]) -> list[Path]:
     return [entry for entry in subfolders(folder) if entry.name.lower() in usual]
 
 
-def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
+def _paired(images: Path, masks: Path, left_out: LeftOut) -> list[tuple[Path, Path]]:
     """(Image, mask) by their stems, sorted as the images.
 
     **Raises:** `UserError` for an image without a mask, a mask without an image, and two of one stem.
     """
-    image_of, mask_of = _by_stem(images, "images"), _by_stem(masks, "masks")
+    image_of, mask_of = _by_stem(images, "images", left_out), _by_stem(masks, "masks", left_out)
     for own, endings, other in ((mask_of, MASK_ENDINGS, image_of), (image_of, IMAGE_ENDINGS, mask_of)):
         _without_endings(own, endings, set(other))
     alone = [image_of[stem].name for stem in image_of if stem not in mask_of]
@@ -331,15 +357,13 @@ def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     return [(path, mask_of[stem]) for stem, path in image_of.items()]
 
 
-def _by_stem(folder: Path, what: str) -> dict[str, Path]:
+def _by_stem(folder: Path, what: str, left_out: LeftOut) -> dict[str, Path]:
     entries = entries_of(folder)
     deeper = [entry.name for entry in entries if entry.is_dir()]
     if deeper:
         raise UserError(f"data.root: {folder} holds the folder {deeper[0]}; {what} must lie directly in it")
     found: dict[str, Path] = {}
-    for path in entries:
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+    for path in left_out.images(entries):
         if path.stem in found:
             raise UserError(f"data.root: {found[path.stem]} and {path.name} have the same stem; keep one")
         found[path.stem] = path
@@ -482,9 +506,9 @@ def _classes(file: _File, values: tuple[int, ...], ignored: int | None) -> Tenso
     return table[file.places.long()]
 
 
-def _decoded(path: Path, size: tuple[int, int], in_channels: int) -> Tensor:
+def _decoded(path: Path, size: tuple[int, int], in_channels: int, white: int | None) -> Tensor:
     try:
-        return decode(str(path), size, in_channels)
+        return decode(str(path), size, in_channels, white)
     except RunError as error:
         raise UserError(f"data.root: {error}") from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.boxes.masks import MaskedImages
@@ -37,7 +37,7 @@ class OxfordPet(DataSet):
     class_names: ClassVar[tuple[str, ...]] = ("background", "pet")
 
     def __init__(
-        self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 128,
+        self, *, root: FilePath | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 128,
         val_fraction: ProperFraction = 0.1, split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip
         """**Arguments:**
@@ -67,9 +67,12 @@ class OxfordPet(DataSet):
             download.fetch("oxford_pet", self.folder, ARCHIVES, self.mirrors, self.stand_in)
             for archive in ARCHIVES:
                 download.untar(self.folder / archive, self.folder)
-        pairs = {part: self._pairs(path) for part, path in lists.items()}
+
+        def pairs() -> dict[str, list[tuple[Path, Path]]]:
+            return {part: self._pairs(path) for part, path in lists.items()}
+
         split = {"val_fraction": self.val_fraction, "test_fraction": 0, "seed": self.split_seed}
-        return MaskedImages(pairs, self.class_names, VALUES, UNDECIDED, self.image_size, 3, split).load()
+        return MaskedImages(self.folder, pairs, self.class_names, VALUES, UNDECIDED, self.image_size, 3, split).load()
 
     def _pairs(self, path: Path) -> list[tuple[Path, Path]]:
         """(Photograph, mask) of each line of a list. **Raises:** `UserError` for one that is not there."""

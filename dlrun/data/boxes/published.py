@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.boxes.annotated import AnnotatedImage, AnnotatedImages, AnnotatedObject, entries_below
@@ -112,7 +112,7 @@ class VOC2007(PublishedObjects):
     usual_mirrors = ("https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/", "https://pjreddie.com/media/files/")
 
     def __init__(
-        self, *, root: str | None = None, learn: Literal["boxes"] | None = None,
+        self, *, root: FilePath | None = None, learn: Literal["boxes"] | None = None,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256, broken: Literal["error", "drop"] = "drop",
         mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip
@@ -149,7 +149,7 @@ class PennFudan(PublishedObjects):
     usual_mirrors = ("https://www.cis.upenn.edu/~jshi/ped_html/",)
 
     def __init__(
-        self, *, root: str | None = None, learn: Literal["boxes", "instances"] | None = None,
+        self, *, root: FilePath | None = None, learn: Literal["boxes", "instances"] | None = None,
         image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256, val_fraction: ProperFraction = 0.1,
         test_fraction: ProperFraction = 0.2, split_seed: Seed = 42, broken: Literal["error", "drop"] = "error",
         mirrors: tuple[str, ...] | None = None,

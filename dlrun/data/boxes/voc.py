@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from xml.parsers import expat
 
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed
 from dlrun.data.boxes.annotated import (
     AnnotatedImage,
     AnnotatedImages,
@@ -42,7 +42,8 @@ class Voc(AnnotatedImages):
     layout = "a folder with Annotations/*.xml and JPEGImages, or with XML files beside the images"
 
     def __init__(
-        self, *, root: str | None = None, learn: Literal["boxes"] | None = None, classes: tuple[str, ...] | None = None,
+        self, *, root: FilePath | None = None, learn: Literal["boxes"] | None = None,
+        classes: tuple[str, ...] | None = None,
         box_origin: Literal[0, 1] = 1, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
         split_seed: Seed = 42, group_by: str | None = None, broken: Literal["error", "drop"] = "error",

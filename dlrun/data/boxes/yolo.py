@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from dlrun.config import yaml_file
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed, few
 from dlrun.data.boxes.annotated import (
     AnnotatedImage,
     AnnotatedImages,
@@ -20,7 +20,7 @@ from dlrun.data.boxes.annotated import (
     quoted,
 )
 from dlrun.data.boxes.outlines import Outline, polygon
-from dlrun.data.images.imagefolder import SUFFIXES
+from dlrun.data.images.files import SUFFIXES
 from dlrun.data.notes import say
 from dlrun.data.reading import read_utf8
 from dlrun.errors import UserError
@@ -46,7 +46,7 @@ class Yolo(AnnotatedImages):
     layout = "a folder with data.yaml, images and labels, or the yaml file itself"
 
     def __init__(
-        self, *, root: str | None = None, learn: Literal["boxes", "instances"] | None = None,
+        self, *, root: FilePath | None = None, learn: Literal["boxes", "instances"] | None = None,
         classes: tuple[str, ...] | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
         split_seed: Seed = 42, group_by: str | None = None, unlabelled: Literal["broken", "empty"] = "broken",

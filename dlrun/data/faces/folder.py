@@ -2,20 +2,16 @@
 
 import functools
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed
+import numpy as np
+
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data.faces.people import People, identity_spec
-from dlrun.data.images.imagefolder import (
-    STATISTICS,
-    decode,
-    decoding,
-    images_of,
-    part_folders,
-    subfolders,
-    verify,
-)
+from dlrun.data.images.files import LeftOut, images_of, subfolders
+from dlrun.data.images.imagefolder import STATISTICS, decode, decoding, part_folders, verify, white_of
+from dlrun.data.splits import files_of
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import FilePart
 from dlrun.errors import RunError, UserError
@@ -40,7 +36,7 @@ class FaceFolder(DataSet):
     stand_in: str = "data=drawn_faces"
 
     def __init__(
-        self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
+        self, *, root: FilePath | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
         in_channels: Literal[1, 3] | None = None, min_images: PositiveInt = 1, val_fraction: ProperFraction = 0.2,
         test_fraction: ProperFraction = 0.25, split_seed: Seed = 42, verify: Literal["full", "none"] = "full",
     ):  # fmt: skip
@@ -54,48 +50,84 @@ class FaceFolder(DataSet):
           have no folder of their own.
         - `split_seed`: chooses the people of each part.
         - `verify`: `full` decodes every image once before training; with `none` a broken one ends the run later.
-
-        **Raises:** `UserError` for a folder of another layout, a person without images or in two parts, too few people.
         """
         if root is None:
             raise UserError(f"data.root: no folder given; write data.root=FOLDER, a folder with {LAYOUT}")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.verify = verify
-        folders = part_folders(Path(root).expanduser(), LAYOUT)
-        images = {part: people_in(folder) for part, folder in folders.items()}
-        self.people = People(
-            "faces", images, val_fraction=val_fraction, test_fraction=test_fraction, seed=split_seed,
-            min_images=min_images,
-        )  # fmt: skip
-        self.in_channels = in_channels or (1 if self._is_grey() else 3)
+        self.in_channels, self.min_images, self.verify = in_channels, min_images, verify
+        self.root = Path(root).expanduser()
+        self.split = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed}
+
+    @property
+    def people(self) -> People[str]:
+        """Who is in which part. **Raises:** `UserError` for a folder of another layout, too few people."""
+        return self._listed.people
 
     @property
     def spec(self) -> DataSpec:
-        mean, std = STATISTICS[self.in_channels]
+        listed = self._listed
+        mean, std = STATISTICS[listed.in_channels]
         return identity_spec(
-            self.people.names, in_channels=self.in_channels, image_size=self.image_size, mean=mean, std=std
-        )
+            listed.people.names, in_channels=listed.in_channels, image_size=self.image_size, mean=mean, std=std,
+            white=listed.white,
+        )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
         """The parts, still as files. **Raises:** `UserError` for broken images, if verified."""
-        self.people.tell()
-        decoder = functools.partial(decode, image_size=self.image_size, in_channels=self.in_channels)
-        num_bytes = self.in_channels * self.image_size[0] * self.image_size[1]
-        parts = {part: FilePart(*self.people.part(part), decoder, num_bytes) for part in self.people.parts}
+        people, in_channels, white = self._listed
+        people.tell()
+        decoder = functools.partial(decode, image_size=self.image_size, in_channels=in_channels, white=white)
+        num_bytes = in_channels * self.image_size[0] * self.image_size[1]
+        parts = {part: FilePart(*people.part(part), decoder, num_bytes) for part in people.parts}
         if self.verify == "full":
             verify(parts.values())
         return dict(parts)
 
-    def _is_grey(self) -> bool:
-        return all(is_grey(path) for part in self.people.parts for path in self.people.part(part)[0])
+    @functools.cached_property
+    def _listed(self) -> "_Listed":
+        left_out = LeftOut()
+        folders = part_folders("faces", self.root, LAYOUT)
+        files = [
+            (path, name, part)
+            for part, folder in folders.items()
+            for name, own in people_in(folder, left_out).items()
+            for path in own
+        ]
+        left_out.say("faces")
+        paths, names = [path for path, _, _ in files], [name for _, name, _ in files]
+        pieces = files_of(self, "faces", paths, names, self.root, whole=self.verify == "full")
+        files = [files[place] for place in pieces.index]
+        kept = None
+        if (parts := pieces.parts()) is not None:
+            files = [(path, name, part) for (path, name, _), part in zip(files, parts, strict=True) if part is not None]
+            kept = {name: part for _, name, part in files}
+        images: dict[str, dict[str, list[str]]] = {part: {} for part in folders} if kept is None else {}
+        for path, name, part in files:
+            images.setdefault(part if kept is None else "train", {}).setdefault(name, []).append(path)
+        people = People("faces", images, **self.split, min_images=self.min_images, kept=kept)
+        part_of = {path: part for part in people.parts for path in people.part(part)[0]}
+        used = [part_of.get(paths[place]) for place in pieces.index]
+        pieces.note({part: np.flatnonzero([own == part for own in used]) for part in people.parts})
+        in_channels = self.in_channels or (1 if all(map(is_grey, part_of)) else 3)
+        if self.offered is not None:
+            return _Listed(people, self.offered.in_channels or in_channels, self.offered.white)
+        return _Listed(people, in_channels, white_of(part_of))
 
 
-def people_in(folder: Path) -> dict[str, list[str]]:
+class _Listed(NamedTuple):
+    """The people and their files; see `white_of`."""
+
+    people: People[str]
+    in_channels: int
+    white: int | None
+
+
+def people_in(folder: Path, left_out: LeftOut) -> dict[str, list[str]]:
     """The images of each person, of whom `folder` has a folder each.
 
     **Raises:** `UserError` if there is none, and for one without images.
     """
-    people = {person.name: images_of(person, "person") for person in subfolders(folder)}
+    people = {person.name: images_of(person, "person", left_out) for person in subfolders(folder)}
     if not people:
         raise UserError(f"data.root: {folder} holds no folder of a person; give a folder with {LAYOUT}")
     return people

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlrun.config import pairing
-from dlrun.config.schema import few, suggest
+from dlrun.config.schema import FilePath, few, suggest
 from dlrun.config.spec import PARTS, DataSpec
 from dlrun.data import DATA
 from dlrun.data.faces.orientations import ORIENTATIONS, Oriented
@@ -33,7 +33,8 @@ class Identities(DataSet):
     source: str = "ships"
 
     def __init__(
-        self, *, source: str = "digits", root: str | None = None, train_classes: tuple[int | str, ...] | None = None,
+        self, *, source: str = "digits", root: FilePath | None = None,
+        train_classes: tuple[int | str, ...] | None = None,
         val_classes: tuple[int | str, ...] = (5, 6), test_classes: tuple[int | str, ...] = (7, 8, 9),
         orientations: Literal[1, 4, 8] = 1,
     ):  # fmt: skip

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import PositiveInt, ProperFraction, Range, Seed
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Range, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.faces.folder import people_in
 from dlrun.data.faces.people import People, identity_spec
-from dlrun.data.images.imagefolder import STATISTICS, decoding, open_upright, sizes_of, subfolders, to_tensor
+from dlrun.data.images.files import LeftOut, subfolders
+from dlrun.data.images.imagefolder import STATISTICS, decoding, open_upright, sizes_of, to_tensor
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import FilePart
 
@@ -41,7 +42,7 @@ class LFW(DataSet):
     num_people: ClassVar[int] = 5749
 
     def __init__(
-        self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
+        self, *, root: FilePath | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
         in_channels: Literal[1, 3] = 3, crop: Annotated[float, Range(low=0, high=1, open_low=True)] = 0.5,
         min_images: PositiveInt = 1, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2,
         split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
@@ -97,8 +98,8 @@ class LFW(DataSet):
             for archive in self.files:
                 download.untar(self.folder / archive, self.folder)
         return People(
-            "lfw", {"train": people_in(folder)}, val_fraction=self.val_fraction, test_fraction=self.test_fraction,
-            seed=self.split_seed, min_images=self.min_images,
+            "lfw", {"train": people_in(folder, LeftOut())}, val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction, seed=self.split_seed, min_images=self.min_images,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import ProperFraction, Seed
+from dlrun.config.schema import FilePath, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.faces.people import People, identity_spec
@@ -37,7 +37,7 @@ class Olivetti(DataSet):
     }
 
     def __init__(
-        self, *, root: str | None = None, val_fraction: ProperFraction = 0.2, test_fraction: ProperFraction = 0.25,
+        self, *, root: FilePath | None = None, val_fraction: ProperFraction = 0.2, test_fraction: ProperFraction = 0.25,
         split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip
         """**Arguments:**

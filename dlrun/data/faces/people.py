@@ -34,7 +34,7 @@ class People(Generic[Image]):
 
     def __init__(
         self, data: str, images: Mapping[str, Mapping[str, Sequence[Image]]], *, val_fraction: float,
-        test_fraction: float, seed: int, min_images: int = 1,
+        test_fraction: float, seed: int, min_images: int = 1, kept: Mapping[str, str] | None = None,
     ):  # fmt: skip
         """**Arguments:**
 
@@ -44,6 +44,7 @@ class People(Generic[Image]):
           become the val and the test part where these are not there; 0: there is no such part. At least two people.
         - `seed`: chooses the people of each part.
         - `min_images`: people with fewer images are left out.
+        - `kept`: the part of each person, as a run has kept it; None: as said above.
 
         **Raises:** `UserError` for a person in two parts, and for too few people.
         """
@@ -51,6 +52,12 @@ class People(Generic[Image]):
         images = {part: images[part] for part in PARTS if part in images}
         self._check_apart(images)
         self._images = {name: own for people in images.values() for name, own in people.items()}
+        if kept is not None:
+            self.parts = {
+                part: [name for name in self._images if kept[name] == part] for part in PARTS if part in kept.values()
+            }
+            self.names = tuple(self._images)
+            return
         rare = [name for name, own in self._images.items() if len(own) < min_images]
         if rare:
             self._notes.append(f"{_people(rare)} with fewer than data.min_images={min_images} images left out")
@@ -123,12 +130,12 @@ class People(Generic[Image]):
 
 def identity_spec(
     names: Sequence[str], *, in_channels: int | None, image_size: tuple[int, int] | None,
-    mean: tuple[float, ...] | None, std: tuple[float, ...] | None,
+    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, white: int | None = None,
 ) -> DataSpec:  # fmt: skip
     """What images (N, C, H, W) of the people `names` offer."""
     return DataSpec(
         kind="image", target="identity", in_channels=in_channels, image_size=image_size, out_features=len(names),
-        class_names=tuple(names), mean=mean, std=std,
+        class_names=tuple(names), mean=mean, std=std, white=white,
     )  # fmt: skip
 
 

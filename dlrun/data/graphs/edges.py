@@ -1,5 +1,6 @@
 """A graph of the user's own, from two CSV files: nodes with their features and classes, and edges with weights."""
 
+import functools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,13 +9,13 @@ import torch
 from torch import Tensor
 
 from dlrun.config import schema
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed, few
 from dlrun.config.spec import DataSpec
 from dlrun.data.graphs.graph import Graph
 from dlrun.data.graphs.parts import NodePart
 from dlrun.data.read_once import ReadOnce
-from dlrun.data.reading import is_like_path
-from dlrun.data.splits import split_off
+from dlrun.data.reading import is_like_path, read_utf8
+from dlrun.data.splits import lines_of
 from dlrun.data.tables import rules as tables
 from dlrun.data.tables.csv_reading import SHOWN, Sheet, Words, open_sheet
 from dlrun.data.tables.features import statistics
@@ -46,7 +47,7 @@ class EdgeList(ReadOnce):
     stand_in: str = "data=karate"
 
     def __init__(
-        self, *, nodes: str | None = None, edges: str | None = None, label: str | int = "label",
+        self, *, nodes: FilePath | None = None, edges: FilePath | None = None, label: str | int = "label",
         weight: str | int = "weight", directed: bool = False, separator: str | None = None,
         ignore: tuple[str | int, ...] = (), categorical: tuple[str | int, ...] = (), max_categories: PositiveInt = 100,
         missing: Literal["error", "mean"] = "error",
@@ -77,10 +78,6 @@ class EdgeList(ReadOnce):
         self.separator, self.ignore, self.categorical = separator, ignore, categorical
         self.max_categories, self.missing, self.na_values = max_categories, missing, na_values
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
-        self._trained: DataSpec | None = None
-
-    def adopt(self, spec: DataSpec) -> None:
-        self._trained = spec
 
     def encode(self, words: list[str], spec: DataSpec) -> tuple[Tensor, ...]:
         """The graph, and the nodes that `words` name, as a model of graphs is asked for them.
@@ -112,14 +109,15 @@ class EdgeList(ReadOnce):
         return part.graph
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
-        known = None if self._trained is None or self._trained.table is None else Rules.from_dict(self._trained.table)
-        sheet, edges = self._open()
+        known = None if self.offered is None or self.offered.table is None else Rules.from_dict(self.offered.table)
+        contents, pieces = lines_of(self, "edges", [read_utf8(self.nodes, "nodes"), read_utf8(self.edges, "edges")])
+        sheet, edges = self._open(*contents)
         names, x, feature_names, classes, rules = self._read_nodes(sheet, known)
         edge_index, weight = self._read_edges(edges, {name: number for number, name in enumerate(names)})
         if not feature_names:
             feature_names = ("edges",)
             x = torch.bincount(edge_index[1], minlength=len(names)).float().unsqueeze(1)
-        class_names = (self._trained.class_names if self._trained else None) or tuple(ordered(classes.words))
+        class_names = (self.offered.class_names if self.offered else None) or tuple(ordered(classes.words))
         place = {name: number for number, name in enumerate(class_names)}
         strange = [word for word in classes.words if word not in place]
         if strange:
@@ -133,12 +131,17 @@ class EdgeList(ReadOnce):
         mean = std = None
         if self.standardize:
             # The features of all nodes are seen in training, so all may say how they are spread; no class is looked at.
-            trained = self._trained
+            trained = self.offered
             mean, std = (trained.mean, trained.std) if trained and trained.mean and trained.std else statistics(x)
             x = (x - torch.tensor(mean)) / torch.tensor(std)
         whole = NodePart(Graph(x, edge_index, weight, tuple(names)), seeds, target[seeds])
-        fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
-        parts = split_off(whole, **fractions, seed=self.split_seed)
+        first, last = sheet.spans(len(names))
+        pieces.join(first, last)
+        divided = pieces.divide(
+            whole.labels, first[seeds.numpy()], val_fraction=self.val_fraction, test_fraction=self.test_fraction,
+            seed=self.split_seed,
+        )  # fmt: skip
+        parts: dict[str, Part] = {part: whole.subset(torch.from_numpy(own)) for part, own in divided.items()}
         spec = DataSpec(
             kind="graph", target="node_class", level="node", in_features=x.shape[1], num_edge_features=1,
             out_features=len(class_names), class_names=class_names, feature_names=feature_names,
@@ -146,24 +149,23 @@ class EdgeList(ReadOnce):
         )  # fmt: skip
         return spec, parts
 
-    def _open(self) -> tuple[Sheet, Sheet]:
+    def _open(self, nodes_content: bytes, edges_content: bytes) -> tuple[Sheet, Sheet]:
         """The files of nodes and of edges; a first row whose ends, or whose name, is no node is a header."""
         options: dict[str, Any] = {"na_values": self.na_values, "least": 1}
-        nodes, edges = (
-            open_sheet(path, self.separator, False, key=key, **options)
-            for path, key in ((self.nodes, "nodes"), (self.edges, "edges"))
-        )
+        open_nodes = functools.partial(open_sheet, self.nodes, self.separator, content=nodes_content, **options)
+        open_edges = functools.partial(open_sheet, self.edges, self.separator, content=edges_content, **options)
+        nodes, edges = open_nodes(False), open_edges(False)
         ends = [fields[:2] for _, fields in edges.rows()]
         first, *others = [fields for _, fields in nodes.rows()]
         in_edges = {name for pair in ends[1:] for name in pair}
         # A node in the first row may have no edge: then the row is told as in any table.
-        found = open_sheet(self.nodes, self.separator, None, key="nodes", **options)
+        found = open_nodes(None)
         is_header = self.label in first[1:] or (first[0] not in in_edges and found.layout.has_header)
         if is_header:
-            nodes = open_sheet(self.nodes, self.separator, True, key="nodes", **options)
+            nodes = open_nodes(True)
         known = {fields[0] for fields in others} | (set() if is_header else {first[0]})
         if ends and not any(name in known for name in ends[0]):
-            edges = open_sheet(self.edges, self.separator, True, key="edges", **options)
+            edges = open_edges(True)
         for sheet in (nodes, edges):
             sheet.as_written = frozenset({0} if sheet is nodes else {0, 1})
         return nodes, edges

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlrun.config.places import data_root
+from dlrun.config.schema import FilePath
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.graphs.graph import Graph, both_ways, check, sparse_features
@@ -52,7 +53,7 @@ class Planetoid(DataSet):
     in_features: int
 
     def __init__(
-        self, *, root: str | None = None, normalize_features: bool = True, mirrors: tuple[str, ...] | None = None
+        self, *, root: FilePath | None = None, normalize_features: bool = True, mirrors: tuple[str, ...] | None = None
     ):
         """**Arguments:**
 

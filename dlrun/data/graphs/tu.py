@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import ProperFraction, Seed
+from dlrun.config.schema import FilePath, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.graphs.parts import GraphsPart
@@ -54,7 +54,7 @@ class TUDataset(DataSet):
     num_edge_features = 1
 
     def __init__(
-        self, *, root: str | None = None, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
+        self, *, root: FilePath | None = None, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
         split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip
         """**Arguments:**

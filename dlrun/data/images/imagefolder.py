@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed, few
 from dlrun.config.spec import DataSpec
-from dlrun.data.splits import completed, group_names
+from dlrun.data.images.files import LeftOut, entries_of, images_of, is_image, subfolders
+from dlrun.data.notes import say
+from dlrun.data.splits import Pieces, files_of, group_names
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import FilePart
 from dlrun.errors import RunError, UserError
@@ -21,11 +24,9 @@ from dlrun.errors import RunError, UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 PART_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# What file managers, archives and notebooks leave behind beside names with a leading dot or two underscores.
-CLUTTER = ("lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
 LAYOUT = "one folder of images a class, or train, val and test folders of such"
+SIXTEEN_BITS = 2**16 - 1  # of a grey pixel that is white
 # The statistics of ImageNet, which pretrained weights expect, and their average for grey images.
 STATISTICS = {1: ((0.449,), (0.226,)), 3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 
@@ -35,6 +36,7 @@ class ImageFolder(DataSet):
 
     A part without a folder of its own is split off from the rest by `split_seed`. The classes are the folders of the
     training part, in alphabetical order. Each image is turned upright by its EXIF data and resized to `image_size`.
+    Grey images of more than 8 bits are scaled together, from 0 to the largest number of as many bits as they use.
     """
 
     kind: str = "image"
@@ -43,7 +45,7 @@ class ImageFolder(DataSet):
     stand_in: str = "data=digits"
 
     def __init__(
-        self, *, root: str | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
+        self, *, root: FilePath | None = None, image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64,
         in_channels: Literal[1, 3] = 3, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
         split_seed: Seed = 42, group_by: str | None = None, verify: Literal["full", "none"] = "full",
     ):  # fmt: skip
@@ -61,44 +63,71 @@ class ImageFolder(DataSet):
         """
         if root is None:
             raise UserError(f"data.root: no folder given; write data.root=FOLDER, a folder with {LAYOUT}")
+        self.root = Path(root).expanduser()
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.in_channels, self.verify = in_channels, verify
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.group_by = group_by
-        self.folders = part_folders(Path(root).expanduser(), LAYOUT)
-        self.class_names = _class_names(self.folders)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class of each number."""
+        return self._listed.class_names
 
     @property
     def spec(self) -> DataSpec:
         mean, std = STATISTICS[self.in_channels]
+        class_names = self.class_names
         return DataSpec(
             kind="image", target="class", in_channels=self.in_channels, image_size=self.image_size,
-            out_features=len(self.class_names), class_names=self.class_names, mean=mean, std=std,
+            out_features=len(class_names), class_names=class_names, mean=mean, std=std, white=self._listed.white,
         )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
-        """The parts, still as files.
-
-        **Raises:** `UserError` for a class folder without images and, if verified, for broken images.
-        """
-        listed = {name: self._part(folder) for name, folder in self.folders.items()}
-        if self.verify == "full":
-            verify(list(listed.values()))
-        return completed(
-            listed, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed,
-            groups=group_names(listed["train"].paths, self.group_by),
-        )  # fmt: skip
-
-    def _part(self, folder: Path) -> FilePart:
-        paths: list[str] = []
-        labels: list[int] = []
-        for class_folder in subfolders(folder):
-            images = images_of(class_folder, "class")
-            paths += images
-            labels += [self.class_names.index(class_folder.name)] * len(images)
-        decoder = functools.partial(decode, image_size=self.image_size, in_channels=self.in_channels)
+        """The parts, still as files. **Raises:** `UserError` for broken images, if verified."""
+        paths, labels, given, class_names, white, pieces = self._listed
+        decoder = functools.partial(decode, image_size=self.image_size, in_channels=self.in_channels, white=white)
         height, width = self.image_size
-        return FilePart(paths, torch.tensor(labels), decoder, self.in_channels * height * width)
+        target = torch.tensor([class_names.index(label) for label in labels])
+        whole = FilePart(paths, target, decoder, self.in_channels * height * width)
+        if self.verify == "full":
+            verify([whole])
+        parts = pieces.divide(
+            target, given=given, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed,
+            groups=group_names(paths, self.group_by),
+        )  # fmt: skip
+        return {name: whole.subset(torch.from_numpy(own)) for name, own in parts.items()}
+
+    @functools.cached_property
+    def _listed(self) -> "_Listed":
+        """**Raises:** `UserError` for a folder that is laid out otherwise, and a class folder without images."""
+        folders = part_folders("imagefolder", self.root, LAYOUT)
+        # A run that has kept its samples knows its classes too; a new folder beside theirs is no other class.
+        class_names = _class_names(folders) if self.kept is None else ()
+        paths, labels, given = [], [], []
+        left_out = LeftOut()
+        for part, folder in folders.items():
+            for class_folder in subfolders(folder):
+                images = images_of(class_folder, "class", left_out)
+                paths += images
+                labels += [class_folder.name] * len(images)
+                given += [part] * len(images)
+        left_out.say("imagefolder")
+        pieces = files_of(self, "imagefolder", paths, labels, self.root, whole=self.verify == "full")
+        paths, labels, given = ([each[place] for place in pieces.index] for each in (paths, labels, given))
+        white = white_of(paths) if self.offered is None else self.offered.white
+        return _Listed(paths, labels, given, class_names or tuple(sorted(set(labels))), white, pieces)
+
+
+class _Listed(NamedTuple):
+    """All image files, the class and the part of each by its folders; the names of all classes; see `white_of`."""
+
+    paths: list[str]
+    labels: list[str]
+    given: list[str]
+    class_names: tuple[str, ...]
+    white: int | None
+    pieces: Pieces
 
 
 class Upright(NamedTuple):
@@ -109,10 +138,11 @@ class Upright(NamedTuple):
     stored: tuple[int, int]
 
 
-def decode(path: str, image_size: tuple[int, int] | int, in_channels: int) -> Tensor:
+def decode(path: str, image_size: tuple[int, int] | int, in_channels: int, white: int | None = None) -> Tensor:
     """The image file `path` upright and resized to `image_size` (H, W), as uint8 (C, H, W); the first frame of many.
 
-    If `image_size` is one number, the longer side is shrunk to it; a smaller image stays as it is.
+    If `image_size` is one number, the longer side is shrunk to it; a smaller image stays as it is. `white`: see
+    `white_of`.
 
     **Raises:** `RunError` with the path if the file is damaged, too large to be an honest image, or no image.
     """
@@ -120,7 +150,7 @@ def decode(path: str, image_size: tuple[int, int] | int, in_channels: int) -> Te
 
     longest = image_size if isinstance(image_size, int) else max(image_size)
     with decoding(path):
-        upright = open_upright(path, longest, in_channels).pixels
+        upright = open_upright(path, longest, in_channels, white).pixels
         height, width = _shrunk(upright, image_size) if isinstance(image_size, int) else image_size
         resized = upright.resize((width, height), Image.Resampling.BILINEAR)
     return to_tensor(resized, in_channels)
@@ -136,12 +166,15 @@ def decoding(path: str) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except Exception as error:  # damaged bytes make PIL's readers raise nearly any type
-        reason = " ".join(str(error).split()) or type(error).__name__
+        # Pillow names the file too.
+        reason = " ".join(str(error).replace(f" {path!r}", "").split()) or type(error).__name__
         raise RunError(f"{path}: cannot be decoded ({reason}); replace or remove it") from error
 
 
-def open_upright(path: str, longest: int, in_channels: int) -> Upright:
+def open_upright(path: str, longest: int, in_channels: int, white: int | None = None) -> Upright:
     """The image file `path`, turned by its EXIF data; at least `longest` pixels a side, if it has as many.
+
+    `white`: see `white_of`.
 
     **Raises:** nearly anything; see `decoding`.
     """
@@ -151,7 +184,7 @@ def open_upright(path: str, longest: int, in_channels: int) -> Upright:
         stored = image.size
         # A JPEG is decoded at a half, quarter or eighth of its size where that is still large enough.
         image.draft(None, (longest, longest))
-        pixels = _to_eight_bits(ImageOps.exif_transpose(image)).convert("L" if in_channels == 1 else "RGB")
+        pixels = _to_eight_bits(ImageOps.exif_transpose(image), white).convert("L" if in_channels == 1 else "RGB")
         return Upright(pixels, _turned(image, stored), stored)
 
 
@@ -185,12 +218,41 @@ def _shrunk(image: "Image", longest: int) -> tuple[int, int]:
     return max(1, round(image.height * share)), max(1, round(image.width * share))
 
 
-def _to_eight_bits(image: "Image") -> "Image":
+def white_of(paths: Iterable[str]) -> int | None:
+    """The number that stands for white in grey images of more than 8 bits; None: all have 8 bits, or use all of 16.
+
+    It is the largest of as many bits as the brightest pixel needs: cameras and scanners write 10, 12 or 14 bits into
+    files of 16.
+    """
+    from PIL import Image
+
+    brightest = -1
+    for path in paths:
+        # What cannot be decoded says so when it is verified.
+        with contextlib.suppress(RunError), decoding(path):
+            if _may_be_deep(path):
+                with Image.open(path) as image:
+                    if image.mode.startswith("I"):
+                        brightest = max(brightest, int(np.asarray(image.convert("I")).max()))
+    white = 2 ** max(8, brightest.bit_length()) - 1
+    return None if brightest < 0 or white == SIXTEEN_BITS else white
+
+
+def _may_be_deep(path: str) -> bool:
+    """Whether the first bytes of a file leave it open that its pixels have more than 8 bits."""
+    with open(path, "rb") as file:
+        head = file.read(26)
+    is_shallow_png = head.startswith(b"\x89PNG") and len(head) == 26 and (head[24] <= 8 or head[25] != 0)
+    return not is_shallow_png and not head.startswith((b"\xff\xd8", b"GIF8", b"BM", b"RIFF"))
+
+
+def _to_eight_bits(image: "Image", white: int | None) -> "Image":
     from PIL import Image
 
     if image.mode.startswith("I"):
-        # 16-bit grey; PIL's own conversion cuts off at 255 instead of scaling.
-        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+        # PIL's own conversion of 16-bit grey cuts off at 255 instead of scaling.
+        scale = 255 / (white or SIXTEEN_BITS)
+        return image.convert("I").point(lambda value: value * scale + 0.5).convert("L")
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range; save it with 8 or 16 bits")
     if image.has_transparency_data:
@@ -215,8 +277,10 @@ def verify(parts: Iterable[FilePart]) -> None:
         raise UserError(f"data.root: {len(broken)} of {len(samples)} images are broken: {'; '.join(broken[:3])}{more}")
 
 
-def part_folders(root: Path, layout: str) -> dict[str, Path]:
+def part_folders(data: str, root: Path, layout: str) -> dict[str, Path]:
     """The folder of each part that has one; `root` itself is the training part if none has.
+
+    Of what else lies there, and is not read, the data set `data` says so.
 
     **Raises:** `UserError` if there is no `root`, of which `layout` says what it holds, or parts contradict each other.
     """
@@ -233,7 +297,23 @@ def part_folders(root: Path, layout: str) -> dict[str, Path]:
         found[name] = folder
     if found and "train" not in found:
         raise UserError(f"data.root: {root} has a folder for {', '.join(found)} but none for train")
-    return found or {"train": root}
+    found = found or {"train": root}
+    if beside := _beside(root, list(found.values())):
+        say(data, f"not read in {root}: {'; '.join(beside)}")
+    return found
+
+
+def _beside(root: Path, read: list[Path]) -> list[str]:
+    """What lies beside the folders `read` and those in them: each kind in words."""
+    entries = [entry for entry in entries_of(root) if root not in read and entry not in read]
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    flat = [name for name in folders if name.lower() in PART_FOLDERS]
+    others = [name for name in folders if name not in flat]
+    files = [entry for folder in read for entry in entries_of(folder)] + entries
+    images = [entry for entry in files if entry.is_file() and is_image(entry)]
+    said = [f"{few(flat, 3)}, no part, since it holds files and no folders as train does"] if flat else []
+    said += [f"{'folder' if len(others) == 1 else 'folders'} {few(others, 3)}"] if others else []
+    return said + ([f"{len(images):,} images in no such folder ({images[0].name} ...)"] if images else [])
 
 
 def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
@@ -250,35 +330,3 @@ def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
                 f"(its classes: {', '.join(names)}); rename, remove, or add it to train"
             )
     return names
-
-
-def images_of(folder: Path, of: str) -> list[str]:
-    """The images in the folder of one class or person; `of` says which of both it is.
-
-    **Raises:** `UserError` if there are none, or folders instead.
-    """
-    entries = entries_of(folder)
-    folders = [entry.name for entry in entries if entry.is_dir()]
-    if folders:
-        raise UserError(
-            f"data.root: {of} folder {folder} holds the folder {folders[0]}; images must lie directly in their {of}"
-        )
-    images = [str(entry) for entry in entries if entry.suffix.lower() in SUFFIXES]
-    if not images:
-        found = f"none of its {len(entries)} files is an image ({' '.join(SUFFIXES)})" if entries else "it is empty"
-        raise UserError(f"data.root: {of} folder {folder} has no images: {found}; add some or remove the folder")
-    return images
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones and clutter."""
-    return [entry for entry in entries_of(folder) if entry.is_dir()]
-
-
-def entries_of(folder: Path) -> list[Path]:
-    """What a folder holds, sorted, without hidden files and clutter."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"data.root: cannot read {folder} ({error.strerror})") from error
-    return [entry for entry in entries if not entry.name.startswith((".", "__")) and entry.name not in CLUTTER]

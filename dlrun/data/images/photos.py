@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlrun.config.kernels import KERNELS
-from dlrun.config.schema import Kernel, NonNegativeInt, PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import FilePath, Kernel, NonNegativeInt, PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
-from dlrun.data.images.imagefolder import SUFFIXES, decode, entries_of
-from dlrun.data.splits import split_off
+from dlrun.data.images.files import LeftOut, entries_of
+from dlrun.data.images.imagefolder import decode, white_of
+from dlrun.data.splits import files_of, split_off
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import TensorPart
 from dlrun.errors import RunError, UserError
@@ -40,7 +41,7 @@ class Photos(DataSet):
     source: str = "ships"
 
     def __init__(
-        self, *, root: str | None = None, longest: PositiveInt = 640, in_channels: Literal[1, 3] = 1,
+        self, *, root: FilePath | None = None, longest: PositiveInt = 640, in_channels: Literal[1, 3] = 1,
         patch_size: PositiveInt = 64, stride: PositiveInt | None = None, kernel: Kernel = "sobel_x",
         padding: NonNegativeInt = 0, kernel_stride: PositiveInt = 1, sign: bool = True,
         val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
@@ -84,7 +85,9 @@ class Photos(DataSet):
         **Raises:** `UserError` for a folder without images, an image that is broken or smaller than a patch, and for
         too few pieces.
         """
-        pieces = [piece for path in self._paths() for piece in self._pieces(path)]
+        paths = self._paths()
+        white = white_of(map(str, paths))
+        pieces = [piece for path in paths for piece in self._pieces(path, white)]
         num_parts = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
         if len(pieces) < num_parts:
             raise UserError(
@@ -112,16 +115,20 @@ class Photos(DataSet):
             return sorted(Path(str(importlib.resources.files("sklearn.datasets.images"))).glob("*.jpg"))
         if not self.root.is_dir():
             raise UserError(f"data.root: no folder {self.root}; give a folder of images")
-        paths = [path for path in entries_of(self.root) if path.suffix.lower() in SUFFIXES]
+        left_out = LeftOut()
+        paths = left_out.images(path for path in entries_of(self.root) if not path.is_dir())
         if not paths:
-            raise UserError(f"data.root: no image in {self.root} ({' '.join(SUFFIXES)})")
-        return paths
+            raise UserError(f"data.root: no image in {self.root} (its files: {left_out})")
+        left_out.say("photos")
+        # A photograph more would change the part of each piece of the others.
+        pieces = files_of(self, "photos", [str(path) for path in paths], [""] * len(paths), self.root, whole=True)
+        return [paths[place] for place in pieces.index]
 
-    def _pieces(self, path: Path) -> list[Tensor]:
+    def _pieces(self, path: Path, white: int | None) -> list[Tensor]:
         """The patches of one photograph: for each of its pieces (N, C, H, W)."""
         size = self.patch_size
         try:
-            image = decode(str(path), self.longest, self.in_channels)
+            image = decode(str(path), self.longest, self.in_channels, white)
         except RunError as error:
             raise UserError(f"data.root: {error}") from error
         height, width = image.shape[1:]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dlrun.config.schema import PositiveInt
+from dlrun.config.schema import FilePath, PositiveInt
 from dlrun.config.spec import DataSpec
 from dlrun.data.images.imagefolder import decode, sizes_of
 from dlrun.engine.contracts import DataSet, Part
@@ -30,7 +30,9 @@ class StylePair(DataSet):
     target: str = "style"
     source: str = "ships"
 
-    def __init__(self, *, content: str | None = None, style: str | None = None, image_size: PositiveInt | None = 128):
+    def __init__(
+        self, *, content: FilePath | None = None, style: FilePath | None = None, image_size: PositiveInt | None = 128
+    ):
         """**Arguments:**
 
         - `content`: an image file; None: the photograph of a pagoda.

@@ -1,7 +1,7 @@
 """Image data sets that torchvision reads, and dlrun downloads: what they share."""
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data.splits import some, split_off
 from dlrun.engine.contracts import DataSet, Part
@@ -32,8 +32,8 @@ class TorchvisionImages(DataSet):
     usual_mirrors: tuple[str, ...]
 
     def __init__(
-        self, *, root: str | None = None, val_fraction: ProperFraction = 0.05, num_train: PositiveInt | None = None,
-        split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
+        self, *, root: FilePath | None = None, val_fraction: ProperFraction = 0.05, 
+        num_train: PositiveInt | None = None, split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip
         """**Arguments:**
 

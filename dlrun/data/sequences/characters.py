@@ -1,16 +1,19 @@
 """Text as numbers: one token a character."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dlrun.config.schema import few
 from dlrun.config.spec import PAD, UNKNOWN
+from dlrun.data.notes import say
 from dlrun.errors import UserError
 
 CODE_POINTS = 0x110000  # of Unicode
+MOST_SHOWN = 5  # in a message
 # Letters and marks that Unicode does not decompose into an ASCII one and an accent.
 PLAIN = str.maketrans(
     {
@@ -39,6 +42,14 @@ def encode(texts: Sequence[str], vocabulary: Sequence[str]) -> tuple[Tensor, Ten
     tokens = torch.zeros(len(texts), max(map(len, texts), default=0), dtype=torch.int64)
     tokens[torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)] = _ids("".join(texts), vocabulary)
     return tokens, lengths
+
+
+def say_unknown(data: str, texts: Mapping[str, Iterable[str]], vocabulary: Sequence[str]) -> None:
+    """One line of the data set `data` on the characters in `texts`, by where these are, that `vocabulary` has not."""
+    unknown = {where: sorted(set[str]().union(*own) - set(vocabulary)) for where, own in texts.items()}
+    said = [f"in {where} {few(map(repr, own), MOST_SHOWN)}" for where, own in unknown.items() if own]
+    if said:
+        say(data, f"characters that training never had, each read as {UNKNOWN}: {'; '.join(said)}")
 
 
 def decode(ids: Iterable[int], vocabulary: Sequence[str]) -> str:

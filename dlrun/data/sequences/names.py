@@ -5,17 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import ProperFraction, Seed
-from dlrun.config.spec import DataSpec
+from dlrun.config.schema import FilePath, ProperFraction, Seed
+from dlrun.config.spec import PARTS, DataSpec
 from dlrun.data import download
 from dlrun.data.read_once import ReadOnce
 from dlrun.data.reading import read_utf8, records
 from dlrun.data.sequences import characters
-from dlrun.data.splits import split_off
+from dlrun.data.splits import rows_of, split_off
 from dlrun.engine.contracts import Part
 from dlrun.engine.parts import TensorPart
 from dlrun.errors import UserError
@@ -80,7 +81,7 @@ class Names(ReadOnce):
     stand_in: str = "data.collection=ships"
 
     def __init__(
-        self, *, collection: Literal["ships", "course", "languages"] = "ships", root: str | None = None,
+        self, *, collection: Literal["ships", "course", "languages"] = "ships", root: FilePath | None = None,
         ascii: bool = False, val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2,
         split_seed: Seed = 42, mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip
@@ -109,26 +110,36 @@ class Names(ReadOnce):
             if not name:
                 why = "has no ASCII form, and data.ascii is true" if text.strip() else "is empty"
                 raise UserError(f"name {number} of {len(words)}, {text[:40]!r}, {why}")
+        characters.say_unknown("names", {"the inputs": names}, spec.vocabulary or ())
         return characters.encode(names, spec.vocabulary or ())
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
-        rows = {part: list(self._plain_rows(rows)) for part, rows in self._read().items()}
+        every = [(part, row) for part, rows in self._read().items() for row in self._plain_rows(rows)]
+        pieces = rows_of(self, "names", [(row.name, row.country) for _, row in every])
+        every = [every[place] for place in pieces.index]
+        files = {part: [row for own, row in every if own == part] for part, _ in every}
         # Of the train file: its order is the same whatever the split and whatever the test file holds.
-        class_names = tuple(sorted({row.country for row in rows["train"]}))
-        if self.collection == "course":
-            rows = split_by_name(rows["train"], self.val_fraction, 0, self.split_seed) | {"test": rows["test"]}
+        class_names = tuple(sorted({row.country for row in files["train"]}))
+        if (kept := pieces.parts()) is not None:
+            rows = {part: [row for own, (_, row) in zip(kept, every, strict=True) if own == part] for part in PARTS}
         else:
-            rows = split_by_name(rows["train"], self.val_fraction, self.test_fraction, self.split_seed)
+            test_fraction = 0 if "test" in files else self.test_fraction
+            rows = files | split_by_name(files["train"], self.val_fraction, test_fraction, self.split_seed)
+        rows = {part: rows[part] for part in PARTS if rows.get(part)}
+        place_of = {row: place for place, (_, row) in enumerate(every)}
+        pieces.note({part: np.array([place_of[row] for row in own]) for part, own in rows.items()})
         vocabulary = characters.vocabulary_of(row.name for row in rows["train"])
+        others = {part: [row.name for row in own] for part, own in rows.items()}
+        characters.say_unknown("names", others, vocabulary)
         tokens, lengths = characters.encode([row.name for part in rows.values() for row in part], vocabulary)
         target = torch.tensor([self._class(row, class_names) for part in rows.values() for row in part])
         whole = TensorPart((tokens, lengths), target)
-        pieces = torch.arange(len(whole)).split([len(part) for part in rows.values()])
+        places = torch.arange(len(whole)).split([len(part) for part in rows.values()])
         spec = DataSpec(
             kind="tokens", target="class", vocab_size=len(vocabulary), seq_len=tokens.shape[1],
             out_features=len(class_names), vocabulary=vocabulary, class_names=class_names, target_name="language",
         )  # fmt: skip
-        return spec, {part: whole.subset(piece) for part, piece in zip(rows, pieces, strict=True)}
+        return spec, {part: whole.subset(piece) for part, piece in zip(rows, places, strict=True)}
 
     def _read(self) -> dict[str, list[Row]]:
         """Rows of `train`, and of `test` where that has its own file."""

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import PositiveInt, ProperFraction
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction
 from dlrun.config.spec import NOT_COUNTED, DataSpec
 from dlrun.data.read_once import ReadOnce
 from dlrun.data.reading import read_utf8
 from dlrun.data.sequences import characters
+from dlrun.data.splits import lines_of
 from dlrun.engine.contracts import Part
 from dlrun.engine.parts import TensorPart
 from dlrun.errors import UserError
@@ -34,7 +35,7 @@ class Text(ReadOnce):
     source: str = "ships"
 
     def __init__(
-        self, *, path: str | None = None, root: str | None = None, seq_len: PositiveInt = 64,
+        self, *, path: FilePath | None = None, root: FilePath | None = None, seq_len: PositiveInt = 64,
         val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.1,
     ):  # fmt: skip
         """**Arguments:**
@@ -57,11 +58,15 @@ class Text(ReadOnce):
 
         **Raises:** `UserError` for an empty text: which one.
         """
+        characters.say_unknown("text", {"the inputs": words}, spec.vocabulary or ())
         return characters.encode(words, spec.vocabulary or ())
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
-        pieces = self._cut(read_utf8(self.path).decode())
+        # The parts lie one behind another: a chapter more would move what is tested into what was trained on.
+        (content,), _ = lines_of(self, "text", [read_utf8(self.path)])
+        pieces = self._cut(content.decode())
         vocabulary = characters.vocabulary_of([pieces["train"]])
+        characters.say_unknown("text", {part: [piece] for part, piece in pieces.items()}, vocabulary)
         spec = DataSpec(
             kind="tokens", target="next_token", vocab_size=len(vocabulary), seq_len=self.seq_len, per_step=True,
             causal=True, out_features=len(vocabulary), vocabulary=vocabulary,

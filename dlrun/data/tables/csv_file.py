@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlrun.config.schema import PositiveInt, ProperFraction, Seed, few, suggest
+from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed, few, suggest
 from dlrun.config.spec import DataSpec
-from dlrun.data.splits import split_off
+from dlrun.data.reading import read_utf8
+from dlrun.data.splits import Pieces, lines_of
 from dlrun.data.tables import rules as tables
 from dlrun.data.tables.csv_reading import SHOWN, Sheet, Words, open_sheet
 from dlrun.data.tables.features import FeatureTable
@@ -89,7 +90,7 @@ class CSVFile(FeatureTable):
     def __init__(
         self,
         *,
-        path: str | None = None,
+        path: FilePath | None = None,
         target: str | int = -1,
         target_kind: Literal["auto", "value", "class", "binary"] = "auto",
         header: bool | None = None,
@@ -143,17 +144,14 @@ class CSVFile(FeatureTable):
         self.target_column, self.target_kind, self.split_column = target, target_kind, split_column
         self.ignore, self.categorical, self.max_categories = ignore, categorical, max_categories
         self.missing, self.na_values, self.keep, self.positive = missing, na_values, keep, positive
-        self._trained: DataSpec | None = None
-
-    def adopt(self, spec: DataSpec) -> None:
-        self._trained = spec
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
-        known = None if self._trained is None or self._trained.table is None else Rules.from_dict(self._trained.table)
+        known = None if self.offered is None or self.offered.table is None else Rules.from_dict(self.offered.table)
+        (content,), pieces = lines_of(self, "csv", [read_utf8(self.path)])
         if known is None:
-            sheet = open_sheet(self.path, self.separator, self.header, self.na_values)
+            sheet = open_sheet(self.path, self.separator, self.header, self.na_values, content=content)
         else:
-            sheet = known.open(self.path)
+            sheet = known.open(self.path, content)
         mistakes = Mistakes(sheet)
         roles = self._roles(sheet, mistakes, known)
         read = sheet.read(roles.texts())
@@ -163,9 +161,11 @@ class CSVFile(FeatureTable):
         missing = self.missing if known is None else known.missing
         records, said = tables.complete(sheet, holes | {roles.target: target.is_missing()}, missing, roles.target)
         _say(said)
-        parts = self._divide(sheet, roles.split, read, target, records)
+        first, last = sheet.spans(len(target.values))
+        pieces.join(first, last)
+        parts = self._divide(sheet, roles.split, read, target, records, pieces, first[records])
         columns = _learned(sheet, features, parts["train"]) if known is None else known.columns
-        values, class_names = _as_train_knows(sheet, roles.target, target, parts, self._trained)
+        values, class_names = _as_train_knows(sheet, roles.target, target, parts, self.offered)
         for column, own in zip(columns, features.values(), strict=True):
             if isinstance(own, Words):
                 for part, rows in parts.items():
@@ -254,11 +254,11 @@ class CSVFile(FeatureTable):
 
     def _target(self, sheet: Sheet, index: int, column: np.ndarray | Words) -> Target:
         assert isinstance(column, Words)
-        kind = self.target_kind if self._trained is None else self._trained.target
+        kind = self.target_kind if self.offered is None else self.offered.target
         target = _read_target(column, kind, lambda message, record: sheet.fail(message, record, index))
         tables.check_size(sheet, index, target.values)
-        if self._trained is not None:
-            return _in_order(target, self._trained.class_names or ())
+        if self.offered is not None:
+            return _in_order(target, self.offered.class_names or ())
         if target.kind == "binary":
             return self._with_positive(sheet, index, target)
         if self.positive is not None and target.kind != "binary":
@@ -303,28 +303,23 @@ class CSVFile(FeatureTable):
         return left
 
     def _divide(
-        self, sheet: Sheet, split: int | None, columns: list[np.ndarray | Words], target: Target, records: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """The records of each part."""
-        named = {"train": records} if split is None else _named_parts(sheet, split, columns[split], records)
-        train = named.pop("train")
-        whole = TensorPart((torch.from_numpy(train),), torch.from_numpy(target.values[train]))
+        self, sheet: Sheet, split: int | None, columns: list[np.ndarray | Words], target: Target, records: np.ndarray,
+        pieces: Pieces, lines: np.ndarray,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        """The records of each part, of all `records`, which begin in `lines`."""
+        given = None if split is None else _named_parts(sheet, split, columns[split], records)
         try:
-            split_parts = split_off(
-                whole,
-                val_fraction=0 if "val" in named else self.val_fraction,
-                test_fraction=0 if "test" in named else self.test_fraction,
-                seed=self.split_seed,
-            )
+            parts = pieces.divide(
+                torch.from_numpy(target.values[records]), lines, given, val_fraction=self.val_fraction,
+                test_fraction=self.test_fraction, seed=self.split_seed,
+            )  # fmt: skip
         except UserError as error:
             raise UserError(f"{sheet.path}: {error}") from None
-        return {
-            name: part.inputs[0].numpy() for name, part in split_parts.items() if isinstance(part, TensorPart)
-        } | named
+        return {name: records[own] for name, own in parts.items()}
 
 
-def _named_parts(sheet: Sheet, index: int, column: np.ndarray | Words, records: np.ndarray) -> dict[str, np.ndarray]:
-    """The records of the parts that a column names."""
+def _named_parts(sheet: Sheet, index: int, column: np.ndarray | Words, records: np.ndarray) -> list[str]:
+    """The part of each record that a column names."""
     assert isinstance(column, Words)
     names = [PARTS.get(word.lower(), "") for word in column.words] + [""]
     of_record = np.array(names)[column.codes[records]]
@@ -333,7 +328,7 @@ def _named_parts(sheet: Sheet, index: int, column: np.ndarray | Words, records: 
         sheet.fail("names no part; data.split_column holds train, val or test", record, index)
     if not (of_record == "train").any():
         sheet.fail("names no record for the train part", column=index)
-    return {name: records[of_record == name] for name in ("train", "val", "test") if (of_record == name).any()}
+    return of_record.tolist()
 
 
 def _in_order(target: Target, names: tuple[str, ...]) -> Target:

@@ -129,6 +129,18 @@ class Sheet:
         """The line on which each record starts."""
         return [line for line, _ in self._records()]
 
+    def spans(self, num_records: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first and the last line of each record (N,), counted from 0."""
+        body, layout = self.content[self.layout.start :], self.layout
+        separator = layout.separator.encode()
+        single = [number for number, line in enumerate(body.splitlines()) if line.strip() or separator in line]
+        if len(single) == num_records:
+            both = np.array([single, single]) + layout.line
+        else:
+            found = records(self.path, body, layout.separator, layout.line, layout.quote)
+            both = np.array([lines[:2] for lines in found]).T
+        return both[0] - 1, both[1] - 1
+
     def text(self, record: int, column: int) -> str:
         """What stands in a field."""
         return self._record(record)[1][column].strip()
@@ -274,12 +286,15 @@ def open_sheet(
     prefer: str | None = None,
     least: int = 2,
     key: str = "path",
+    content: bytes | None = None,
 ) -> Sheet:
     """Reads a file whole and finds out how it is laid out where that is not given; see `find_layout`.
 
+    `content` is what stands in it, where that is known.
+
     **Raises:** `UserError` if it cannot be read, is no text in UTF-8, is empty, or has fewer than `least` columns.
     """
-    content = read_utf8(path, key)
+    content = read_utf8(path, key) if content is None else content
     options: dict[str, Any] = {"prefer": prefer, "header": header, "na_values": na_values, "least": least}
     return Sheet(path, content, find_layout(path, content, separator=separator, **options), na_values)
 

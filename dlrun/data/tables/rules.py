@@ -119,10 +119,13 @@ class Rules:
         """Plain values, as a run folder keeps them."""
         return dataclasses.asdict(self)
 
-    def open(self, path: Path) -> Sheet:
-        """A file that is to be read by these rules; another separator than that of the run is found out."""
+    def open(self, path: Path, content: bytes | None = None) -> Sheet:
+        """A file that is to be read by these rules; another separator than that of the run is found out.
+
+        `content` is what stands in it, where that is known.
+        """
         header = True if self.has_header else None
-        return open_sheet(path, None, header, self.na_values, prefer=self.separator, least=1)
+        return open_sheet(path, None, header, self.na_values, prefer=self.separator, least=1, content=content)
 
     def read(self, sheet: Sheet) -> tuple[list[int], np.ndarray, list[str]]:
         """(The line of each record that is used, features float32 (N, F), what a person should know) of a file.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dlrun.config.places import data_root
-from dlrun.config.schema import ProperFraction, Seed
+from dlrun.config.schema import FilePath, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
 from dlrun.data import download
 from dlrun.data.tables.features import FeatureTable, ValueTable
@@ -103,7 +103,7 @@ class CaliforniaHousing(ValueTable):
     stand_in: str = "data=diabetes"
 
     def __init__(
-        self, *, root: str | None = None, standardize: bool = True, standardize_target: bool = True,
+        self, *, root: FilePath | None = None, standardize: bool = True, standardize_target: bool = True,
         val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
         mirrors: tuple[str, ...] | None = None,
     ):  # fmt: skip

@@ -192,7 +192,7 @@ def test_a_category_that_train_lacks_is_an_error(tmp_path):
     with pytest.raises(
         UserError, match=r"val2017\.json: category 'wasp' is unknown to instances_train2017\.json, which"
     ):
-        Coco(root=root)
+        Coco(root=root).load()
     assert len(Coco(root=root, classes=("ant",)).load()["val"].target.boxes[0]) == 0
 
 
@@ -205,7 +205,7 @@ def test_classes_are_chosen_in_order(tmp_path):
     with pytest.raises(
         UserError, match=r"data\.classes: .* has no class 'be'; did you mean bee\? \(its classes: 'ant', 'b"
     ):
-        Coco(root=root, classes=("be",))
+        Coco(root=root, classes=("be",)).load()
     with pytest.raises(ValueError, match="one or more different classes"):
         Coco(root=root, classes=())
 

@@ -181,10 +181,10 @@ def test_nobody_is_in_two_parts_and_no_number_is_wrong(train, test, counts, seed
                 tree(folder, {f"{part}{name}/{n}.png": DOT for n in range(count)})
         try:
             data = FaceFolder(root=folder, verify="none", in_channels=1, split_seed=seed)
+            parts = data.load()
         except UserError as error:
             assert "\n" not in str(error)
             return
-        parts = data.load()
         found = [name for part in parts.values() for name in folders_of(part)]
         assert len(found) == len(set(found)) == data.spec.out_features
         for part in parts.values():

@@ -185,6 +185,7 @@ def test_the_class_map_is_never_wrong(train, val, test, subset, hidden, images):
         evaluated = (given_parts["val"] or set()) | (given_parts["test"] or set())
         try:
             data = ImageFolder(root=folder, verify="none")
+            assert data.class_names
         except UserError:
             assert len(train) < 2 or evaluated - train
             return

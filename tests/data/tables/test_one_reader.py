@@ -162,7 +162,7 @@ def test_eval_and_resume_keep_the_order_of_classes_and_the_parts_of_the_run(made
     for class_names in (("stays", "yes"), ("yes", "stays")):
         then = made(data.path.read_text(), test_fraction=0.2)
         spec = kept(data)
-        then.adopt(DataSpec.from_dict(spec.to_dict() | {"class_names": class_names}))
+        then.offered = DataSpec.from_dict(spec.to_dict() | {"class_names": class_names})
         assert then.spec.class_names == class_names and then.spec.feature_names == data.spec.feature_names
         flip = class_names != data.spec.class_names
         for name, part in data.load().items():
@@ -170,7 +170,7 @@ def test_eval_and_resume_keep_the_order_of_classes_and_the_parts_of_the_run(made
                 assert torch.equal(then.load()[name].inputs[0], part.inputs[0])
                 assert torch.equal(then.load()[name].target, part.target)
     older = made(data.path.read_text(), test_fraction=0.2)
-    older.adopt(DataSpec("features", "binary", class_names=("stays", "yes"), feature_names=data.spec.feature_names))
+    older.offered = DataSpec("features", "binary", class_names=("stays", "yes"), feature_names=data.spec.feature_names)
     assert older.spec.class_names == ("stays", "yes")
 
 
@@ -179,7 +179,7 @@ def test_an_adopted_table_is_encoded_as_the_run_did_whatever_the_file_holds_now(
     spec = kept(data)
     rows = [(1000.0, 2, "other", 9, "no")] * 40 + ROWS
     grown = made(text_of(rows))
-    grown.adopt(spec)
+    grown.offered = spec
     assert grown.spec.feature_names == data.spec.feature_names
     assert torch.equal(grown.load()["train"].inputs[0][40:], data.load()["train"].inputs[0])
     assert grown.load()["train"].inputs[0][0].tolist() == [1000, 2, 0, 0, 0, 0, 0]
