@@ -5,6 +5,7 @@ once, each mistake on a line of its own with the full key, what was found and wh
 """
 
 import dataclasses
+import os
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -48,7 +49,7 @@ class Trainer:
 class Init:
     """Which weights a model starts with; conf/config.yaml."""
 
-    from_: str | None
+    from_: schema.FilePath | None
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,28 @@ def lacking(tree: dict[str, Any]) -> list[str]:
             keys = [_key(field.name) for field in dataclasses.fields(annotation)]
             found += [f"{name}.{key}" for key in keys if key not in tree[name]]
     return found
+
+
+def path_keys(config: Config) -> list[str]:
+    """The keys, `group.key`, that hold the path of a file or folder."""
+    keys = ["init.from"]
+    for group in registry.TABLES:
+        name = getattr(config, group)["name"]
+        if (group, name) != ("task", "auto"):
+            parameters = registry.of(group).describe(name).parameters.values()
+            keys += [f"{group}.{each.name}" for each in parameters if schema.is_path(each.annotation)]
+    return keys
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """`config` as it can be read from any folder: paths to what is there are absolute."""
+    tree = config.to_dict()
+    for key in path_keys(config):
+        group, _, name = key.partition(".")
+        given = tree[group].get(name)
+        if isinstance(given, str) and os.path.exists(path := os.path.abspath(os.path.expanduser(given))):
+            tree[group][name] = path
+    return parse(tree)
 
 
 def on_cpu(tree: dict[str, Any]) -> dict[str, Any]:

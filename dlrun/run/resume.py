@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from dlrun.config import compose
+from dlrun.config import check, compose
 from dlrun.errors import UserError
 from dlrun.optim import SCHEDULERS
 from dlrun.run import stored
@@ -12,7 +12,7 @@ from dlrun.run.recorder import Judge
 from dlrun.run.run import run
 from dlrun.store import runs
 
-# What may change between the parts of a run: how long and where, not what is trained.
+# What may change between the parts of a run: how long and where, not what is trained; and where its data now lie.
 CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
 
 
@@ -26,9 +26,11 @@ def resume_run(
     **Raises:** `UserError` if it is no run, or an override is not one that may change.
     """
     finished, changes = runs.open_run(folder), overrides or []
+    stored_config = stored.config_of(finished)
+    before = stored_config.to_dict()
+    changeable = [*CHANGEABLE, *(key for key in check.path_keys(stored_config) if key.startswith("data."))]
     for word in changes:
-        _check_changeable(compose.parse([word])[0].key_or_group)
-    before = stored.config_of(finished).to_dict()
+        _check_changeable(compose.parse([word])[0].key_or_group, changeable)
     config = stored.config_of(finished, changes)
     scheduler = config.scheduler["name"]
     spans_run = SCHEDULERS.describe(scheduler).attributes.get("spans_run", False)
@@ -48,7 +50,7 @@ def resume_run(
     return run(config, finished.words + changes, resume=finished.path, judge=judge)
 
 
-def _check_changeable(key: str) -> None:
-    if "." not in key or not any(key == name or (name.endswith(".") and key.startswith(name)) for name in CHANGEABLE):
-        allowed = ", ".join(name + "*" if name.endswith(".") else name for name in CHANGEABLE)
+def _check_changeable(key: str, changeable: list[str]) -> None:
+    if "." not in key or not any(key == name or (name.endswith(".") and key.startswith(name)) for name in changeable):
+        allowed = ", ".join(name + "*" if name.endswith(".") else name for name in changeable)
         raise UserError(f"resume: {key} cannot change in the middle of a run; only {allowed} can")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
+from dlrun.config import check
 from dlrun.config.check import Config
 from dlrun.engine import device as devices
 from dlrun.engine.finite import NonFiniteLoss
@@ -65,6 +66,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
             kept = dataset.kept or dataset.found
             if resume is None and kept is not None:
                 home.write_samples(kept.to_tree())
+            config = check.with_absolute_paths(config)
             home.write_config(config.to_dict(), words, spec.to_dict(), dataset.spec.to_dict())
             if resume is not None:
                 _restore(home, state, config)

@@ -109,6 +109,28 @@ def test_a_run_of_an_older_dlrun_says_that_its_parts_are_drawn_anew(tmp_path, mo
     assert "no usable record of the samples" in capsys.readouterr().err
 
 
+def test_paths_are_kept_absolute_and_can_be_changed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write(tmp_path / "here/t.csv", ["a", "b", "y"], rows())
+    words = ["model=mlp", "data=csv", "data.path=t.csv", "data.missing=mean", "logger=none", "scheduler=none"]
+    assert main.main([*words, "trainer.epochs=1", "folder=run"]) == 0
+    monkeypatch.chdir(tmp_path / "there")
+    run = runs.open_run("../here/run")
+    assert run.config["data"]["path"] == str(tmp_path / "here/t.csv")
+    row = "0.5,0,1,0"
+    for verb, *more in (["eval"], ["resume", "trainer.epochs=2"], ["predict", row]):
+        assert main.main([verb, "../here/run", *more]) == 0
+    (tmp_path / "here/t.csv").rename(tmp_path / "there/moved.csv")
+    assert main.main(["eval", "../here/run"]) == 2
+    for verb, *more in (["eval"], ["resume", "trainer.epochs=3"], ["predict", row]):
+        assert main.main([verb, "../here/run", *more, "data.path=moved.csv"]) == 0
+    assert runs.open_run("../here/run").config["data"]["path"] == str(tmp_path / "there/moved.csv")
+    assert main.main(["resume", "../here/run", "data.target=b"]) == 2
+    assert "only trainer.epochs, trainer.patience, device.*, logger.*, data.path can" in capsys.readouterr().err
+
+
 def test_the_fingerprint_is_that_of_the_content_and_its_parts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "t.csv", ["a", "b", "y"], rows())

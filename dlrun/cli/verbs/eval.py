@@ -3,7 +3,7 @@
 from dlrun.errors import UserError
 from dlrun.store import runs
 
-USAGE = "dlrun eval RUN [--part train|val|test] [device.KEY=VALUE] [data.root=FOLDER]"
+USAGE = "dlrun eval RUN [--part train|val|test] [device.KEY=VALUE] [data.path=FILE] [data.root=FOLDER]"
 
 
 def main(words: list[str]) -> int:

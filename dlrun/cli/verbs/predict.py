@@ -1,6 +1,7 @@
 """`dlrun predict RUN INPUT...`: what a finished run makes of texts, images or rows; or a text that it writes."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from dlrun.run.trained import Trained
 
 USAGE = (
-    "dlrun predict RUN INPUT... [--out FOLDER] [--format coco] [--score 0.5] [--gallery FOLDER] | "
+    "dlrun predict RUN INPUT... [--out FOLDER] [--format coco] [--score 0.5] [--gallery FOLDER] "
+    "[data.path=FILE] [data.root=FOLDER] | "
     "dlrun predict RUN --prompt TEXT [--length 200] [--temperature 0.8] [--seed 0]"
 )
 SHOWN_LETTERS = 60
 OUT = "predictions"
 MOST_UNREAD = 3  # in a message
+_OVERRIDE = re.compile(r"data\.\w+=")
 
 
 def main(words: list[str]) -> int:
@@ -41,7 +44,8 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--format", metavar="NAME", help="also a file of what was found: coco or yolo")
     arguments.add_argument("--score", type=float, metavar="S", help="the least score that is drawn, listed and written")
     arguments.add_argument("--gallery", metavar="FOLDER", help="known people, a folder each or a picture each")
-    given = arguments.parse_intermixed_args(words)
+    overrides = [word for word in words if _OVERRIDE.match(word)]
+    given = arguments.parse_intermixed_args([word for word in words if word not in overrides])
     if given.length < 0 or not 0 <= given.temperature < float("inf") or not 0 <= given.seed < 2**63:
         raise UserError("predict: --length, --temperature and --seed must not be negative")
     if given.score is not None and not 0 <= given.score <= 1:
@@ -51,7 +55,7 @@ def main(words: list[str]) -> int:
     from dlrun.run import stored, trained
 
     # A handful of inputs need no GPU.
-    found = trained.load(stored.config_of(run, on_cpu=True), run.path, with_data=False)
+    found = trained.load(stored.config_of(run, overrides, on_cpu=True), run.path, with_data=False)
     _check_options(given, found)
     unread: dict[str, str] = {}
     if found.spec.target == "next_token":

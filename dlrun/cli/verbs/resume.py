@@ -5,7 +5,10 @@ import pathlib
 from dlrun.errors import UserError
 from dlrun.store import sweep_record
 
-USAGE = "dlrun resume FOLDER [trainer.epochs=N] [device.KEY=VALUE] (of a search: [sweeper.trials=N])"
+USAGE = (
+    "dlrun resume FOLDER [trainer.epochs=N] [device.KEY=VALUE] [data.path=FILE] [data.root=FOLDER] "
+    "(of a search: [sweeper.trials=N])"
+)
 
 
 def main(words: list[str]) -> int:
