@@ -3,13 +3,41 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlrun.config.check import Config
-from dlrun.engine.contracts import Batch, Loader, Task
+from dlrun.config.schema import few
+from dlrun.config.spec import DataSpec
+from dlrun.engine.contracts import Batch, Loader, Part, Task
 from dlrun.errors import UserError
 from dlrun.optim import SCHEDULERS
 from dlrun.run.assemble import blaming, first_line
+
+CLASSES = ("class", "binary", "node_class", "graph_class")  # targets of which each part should have all
+MOST_NAMED = 4  # in a message
+
+
+def rare_classes(spec: DataSpec, parts: dict[str, Part]) -> str | None:
+    """Which classes have one example in all, or none in a part, in a sentence; None: there are none such."""
+    names = spec.class_names
+    if names is None or spec.target not in CLASSES:
+        return None
+    labels = {part: own.labels for part, own in parts.items()}
+    counts = {
+        part: torch.bincount(own[own >= 0].long().cpu(), minlength=len(names))
+        for part, own in labels.items()
+        if own is not None
+    }
+    if not counts:
+        return None
+    total = torch.stack(list(counts.values())).sum(dim=0)
+
+    def named(is_meant: Tensor) -> str:
+        return few([names[number] for number in is_meant.nonzero().flatten().tolist()], MOST_NAMED)
+
+    said = [f"one example in all of class {named(total == 1)}"] if (total == 1).any() else []
+    said += [f"none in {part} of class {named(own == 0)}" for part, own in counts.items() if (own == 0).any()]
+    return "; ".join(said) or None
 
 
 def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: Loader | None) -> None:

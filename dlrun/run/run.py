@@ -12,6 +12,7 @@ import torch
 
 from dlrun.config import check
 from dlrun.config.check import Config
+from dlrun.data.notes import say
 from dlrun.engine import device as devices
 from dlrun.engine.finite import NonFiniteLoss
 from dlrun.engine.fit import fit
@@ -20,7 +21,7 @@ from dlrun.engine.profiling import profiling
 from dlrun.engine.state import State, seed_everything
 from dlrun.errors import RunError, UserError
 from dlrun.run import assemble, conclude, stored, transfer
-from dlrun.run.checks import check_fit
+from dlrun.run.checks import check_fit, rare_classes
 from dlrun.run.conclude import Result
 from dlrun.run.recorder import Judge, Recorder
 from dlrun.run.tensorboard import Events
@@ -46,6 +47,8 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         files.check_writable(config.folder or config.outputs)
         parts = dataset.load()
         stored.say_unkept(dataset, resume)
+        if resume is None and (sentence := rare_classes(spec, parts)) is not None:
+            say(config.data["name"], sentence)
         task = assemble.task(config, spec)
         task.to(device)
         loaders = assemble.loaders(config, parts, prepare, device, sampler, augment)
