@@ -1,8 +1,9 @@
 """The classes of any labelled images as people: what was learned of some classes is measured on others."""
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -51,11 +52,18 @@ class Identities(DataSet):
         two parts, for a part of a single class, and for several orientations of images that are not square.
         """
         self.images = _images_by_class(source, root)
-        known = self.images.spec.class_names or tuple(map(str, range(self.images.spec.out_features or 0)))
-        chosen = {"train": train_classes, "val": val_classes, "test": test_classes}
+        self.data_source, self.orientations = source, ORIENTATIONS[:orientations]
+        self.chosen = {"train": train_classes, "val": val_classes, "test": test_classes}
+
+    @functools.cached_property
+    def _classes(self) -> "_Classes":
+        """**Raises:** `UserError` as said of the constructor."""
+        self.images.kept, self.images.offered = self.kept, self.offered
+        offered, source = self.images.spec, self.data_source
+        known = offered.class_names or tuple(map(str, range(offered.out_features or 0)))
         classes = {
             part: [_number(each, known, f"data.{part}_classes: data={source}") for each in own]
-            for part, own in chosen.items()
+            for part, own in self.chosen.items()
             if own is not None
         }
         taken = [number for own in classes.values() for number in own]
@@ -66,30 +74,28 @@ class Identities(DataSet):
                 "data.test_classes; no class may be in two parts"
             )
         others = [number for number in range(len(known)) if number not in taken]
-        self.classes = {part: classes.get(part, others) for part in PARTS if part == "train" or classes[part]}
-        for part, own in self.classes.items():
+        classes = {part: classes.get(part, others) for part in PARTS if part == "train" or classes[part]}
+        for part, own in classes.items():
             if len(own) < LEAST_PEOPLE:
                 raise UserError(
                     f"data.{part}_classes: at least {LEAST_PEOPLE} classes are needed, so that there is one to be told "
                     f"from, found {few(known[number] for number in own)}; the classes of data={source}: {few(known)}"
                 )
-        self.orientations = ORIENTATIONS[:orientations]
-        height, width = self.images.spec.image_size or (1, 1)
-        if height != width and orientations > 1:
+        height, width = offered.image_size or (1, 1)
+        if height != width and len(self.orientations) > 1:
             raise UserError(
                 f"data.orientations: images of {height}x{width} are not square and cannot be turned by quarters; use 1"
             )
-        plain = [known[number] for own in self.classes.values() for number in own]
-        turned = [known[number] + turn for turn in self.orientations[1:] for number in self.classes["train"]]
-        self.names = (*plain, *turned)
-        self.num_classes = len(known)
+        plain = [known[number] for own in classes.values() for number in own]
+        turned = [known[number] + turn for turn in self.orientations[1:] for number in classes["train"]]
+        return _Classes(classes, (*plain, *turned), len(known))
 
     @property
     def spec(self) -> DataSpec:
-        offered = self.images.spec
+        names, offered = self._classes.names, self.images.spec
         return identity_spec(
-            self.names, in_channels=offered.in_channels, image_size=offered.image_size, mean=offered.mean,
-            std=offered.std,
+            names, in_channels=offered.in_channels, image_size=offered.image_size, mean=offered.mean,
+            std=offered.std, white=offered.white,
         )  # fmt: skip
 
     def load(self) -> dict[str, Part]:
@@ -97,27 +103,37 @@ class Identities(DataSet):
 
         **Raises:** `UserError` for a class without images.
         """
-        numbers = torch.tensor([number for own in self.classes.values() for number in own])
-        num_train = len(self.classes["train"])
-        identity = torch.full((self.num_classes,), -1)
+        classes, names, num_known = self._classes
+        numbers = torch.tensor([number for own in classes.values() for number in own])
+        num_train = len(classes["train"])
+        identity = torch.full((num_known,), -1)
         identity[numbers] = torch.arange(len(numbers))
         whole = _joined(list(self.images.load().values()), identity)
+        self.found = self.images.found
         labels = whole.labels
         assert labels is not None, "an identity for each image"
         absent = sorted(set(range(len(numbers))) - set(labels.tolist()))
         if absent:
-            raise UserError(f"data=identities: there is no image of class {few(self.names[place] for place in absent)}")
+            raise UserError(f"data=identities: there is no image of class {few(names[place] for place in absent)}")
         parts = {
             part: whole.subset(torch.isin(labels, identity[torch.tensor(own)]).nonzero().flatten())
-            for part, own in self.classes.items()
+            for part, own in classes.items()
         }
         if len(self.orientations) > 1:
-            more = torch.arange(len(self.names) - len(numbers)).view(-1, num_train) + len(numbers)
+            more = torch.arange(len(names) - len(numbers)).view(-1, num_train) + len(numbers)
             parts["train"] = Oriented(parts["train"], torch.cat([torch.arange(num_train)[None], more]))
         return parts
 
     def read_image(self, path: str, spec: DataSpec) -> tuple[Tensor, Tensor] | None:
         return self.images.read_image(path, spec)
+
+
+class _Classes(NamedTuple):
+    """The classes of the source in each part, the name of each identity, how many classes the source has."""
+
+    classes: dict[str, list[int]]
+    names: tuple[str, ...]
+    num_known: int
 
 
 def _images_by_class(source: str, root: str | None) -> DataSet:

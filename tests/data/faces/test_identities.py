@@ -134,7 +134,7 @@ REFUSED = {
 def test_wrong_keys_are_named(name):
     keys, says = REFUSED[name]
     with pytest.raises(UserError, match=says) as caught:
-        Identities(**keys)
+        Identities(**keys).load()
     assert "\n" not in str(caught.value)
 
 
@@ -155,3 +155,24 @@ def test_the_command_line_takes_names_and_numbers(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     assert main.main(["data=identities", "data.test_classes=[7,'8',nine]"]) == 2
     assert capsys.readouterr().err.startswith("dlrun: error: data.test_classes: data=digits has no class 'nine'")
+
+
+def test_classes_of_a_folder_are_found_again_after_it_has_grown(tmp_path):
+    def draw(label, number):
+        (tmp_path / label).mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4), (ord(label), number, 0)).save(tmp_path / label / f"{number}.png")
+
+    for label in "abcdef":
+        for number in range(5):
+            draw(label, number)
+    keys = dict(source="imagefolder", root=str(tmp_path), val_classes=("a", "b"), test_classes=("c", "d"))
+    first = Identities(**keys)
+    parts = first.load()
+    assert first.found is not None
+    draw("c", 77)
+    draw("g", 1)
+    again = Identities(**keys)
+    again.kept, again.offered = first.found, first.spec
+    found = again.load()
+    assert again.spec == first.spec
+    assert {part: own.paths for part, own in found.items()} == {part: own.paths for part, own in parts.items()}
