@@ -46,7 +46,7 @@ class DataSpec:
     - `target_name`: what is to be learned, as its column or kernel is called.
     - `table`: how the file of a table was read and what was made of its columns; see data/tables/rules.py.
     - `target_kernel`: of an `image` that is the input under a kernel: its rows.
-    - `white`: the number that stands for white in grey images of more than 8 bits; `None`: 65535, or there are none.
+    - `white`: the number that stands for white in images of more than 8 bits; `None`: 65535, or there are none.
     - `mean`, `std`: of each channel, on images scaled to 0..1, or of each feature, as it is in the train
       part; applied to every batch. `None`: the inputs are taken as they are.
     - `target_mean`, `target_std`: of each value of the target in the train part; the model learns

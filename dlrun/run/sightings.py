@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlrun.data.images.imagefolder import decoding, open_upright
+from dlrun.data.images.imagefolder import decoding, open_upright, white_of
 from dlrun.engine.contracts import ImageFile, Sighting, Task
 from dlrun.errors import RunError, UserError
 
@@ -27,7 +27,7 @@ def write(
         stems = _stems(images, folder)
         for image, sighting, stem in zip(images, seen, stems, strict=True):
             with decoding(image.path):
-                picture = open_upright(image.path, max(image.size), 3).pixels
+                picture = open_upright(image.path, max(image.size), 3, white_of([image.path])).pixels
             buffer = io.BytesIO()
             sighting.draw(picture).save(buffer, "PNG")
             _write(folder / f"{stem}.png", buffer.getvalue())

@@ -36,7 +36,7 @@ class ImageFolder(DataSet):
 
     A part without a folder of its own is split off from the rest by `split_seed`. The classes are the folders of the
     training part, in alphabetical order. Each image is turned upright by its EXIF data and resized to `image_size`.
-    Grey images of more than 8 bits are scaled together, from 0 to the largest number of as many bits as they use.
+    Images of more than 8 bits are scaled together, from 0 to the largest number of as many bits as they use.
     """
 
     kind: str = "image"
@@ -184,7 +184,8 @@ def open_upright(path: str, longest: int, in_channels: int, white: int | None = 
         stored = image.size
         # A JPEG is decoded at a half, quarter or eighth of its size where that is still large enough.
         image.draft(None, (longest, longest))
-        pixels = _to_eight_bits(ImageOps.exif_transpose(image), white).convert("L" if in_channels == 1 else "RGB")
+        upright = ImageOps.exif_transpose(_in_eight_bits(image, path, white))
+        pixels = _on_white(upright).convert("L" if in_channels == 1 else "RGB")
         return Upright(pixels, _turned(image, stored), stored)
 
 
@@ -219,7 +220,7 @@ def _shrunk(image: "Image", longest: int) -> tuple[int, int]:
 
 
 def white_of(paths: Iterable[str]) -> int | None:
-    """The number that stands for white in grey images of more than 8 bits; None: all have 8 bits, or use all of 16.
+    """The number that stands for white in images of more than 8 bits; None: all have 8 bits, or use all of 16.
 
     It is the largest of as many bits as the brightest pixel needs: cameras and scanners write 10, 12 or 14 bits into
     files of 16.
@@ -232,8 +233,9 @@ def white_of(paths: Iterable[str]) -> int | None:
         with contextlib.suppress(RunError), decoding(path):
             if _may_be_deep(path):
                 with Image.open(path) as image:
-                    if image.mode.startswith("I"):
-                        brightest = max(brightest, int(np.asarray(image.convert("I")).max()))
+                    values = _deep_values(image, path)
+                    if values is not None:
+                        brightest = max(brightest, int(values[..., : _num_colours(values)].max()))
     white = 2 ** max(8, brightest.bit_length()) - 1
     return None if brightest < 0 or white == SIXTEEN_BITS else white
 
@@ -242,17 +244,48 @@ def _may_be_deep(path: str) -> bool:
     """Whether the first bytes of a file leave it open that its pixels have more than 8 bits."""
     with open(path, "rb") as file:
         head = file.read(26)
-    is_shallow_png = head.startswith(b"\x89PNG") and len(head) == 26 and (head[24] <= 8 or head[25] != 0)
+    is_shallow_png = head.startswith(b"\x89PNG") and len(head) == 26 and head[24] <= 8
     return not is_shallow_png and not head.startswith((b"\xff\xd8", b"GIF8", b"BM", b"RIFF"))
 
 
-def _to_eight_bits(image: "Image", white: int | None) -> "Image":
-    from PIL import Image
+def _deep_values(image: "Image", path: str) -> np.ndarray | None:
+    """The pixels (H, W, C) of an image file that has more than 8 bits a value; None: it has 8."""
+    from PIL.ImageFile import ImageFile
 
     if image.mode.startswith("I"):
-        # PIL's own conversion of 16-bit grey cuts off at 255 instead of scaling.
-        scale = 255 / (white or SIXTEEN_BITS)
-        return image.convert("I").point(lambda value: value * scale + 0.5).convert("L")
+        return np.asarray(image.convert("I"))[..., None]
+    if image.format != "PNG" or not isinstance(image, ImageFile) or ";16" not in str(image.tile[0][3]):
+        return None
+    # Of colours Pillow keeps the upper 8 of 16 bits.
+    from torchvision import io
+
+    return io.decode_image(path, mode=io.ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+
+
+def _num_colours(values: np.ndarray) -> int:
+    """How many of the channels (H, W, C) are colours, not transparency."""
+    num = values.shape[-1]
+    return num - 1 if num in (2, 4) else num
+
+
+def _in_eight_bits(image: "Image", path: str, white: int | None) -> "Image":
+    from PIL import Image
+
+    values = _deep_values(image, path)
+    if values is None:
+        return image
+    # What is transparent is told in 16 bits, whatever the colours use.
+    largest = np.full(values.shape[-1], SIXTEEN_BITS)
+    largest[: _num_colours(values)] = white or SIXTEEN_BITS
+    scaled = (values * (255 / largest) + 0.5).clip(0, 255).astype(np.uint8)
+    found = Image.fromarray(scaled[..., 0] if scaled.shape[-1] == 1 else scaled)
+    found.info = image.info
+    return found
+
+
+def _on_white(image: "Image") -> "Image":
+    from PIL import Image
+
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range; save it with 8 or 16 bits")
     if image.has_transparency_data:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dlrun.config.schema import FilePath, PositiveInt
 from dlrun.config.spec import DataSpec
-from dlrun.data.images.imagefolder import decode, sizes_of
+from dlrun.data.images.imagefolder import decode, sizes_of, white_of
 from dlrun.engine.contracts import DataSet, Part
 from dlrun.engine.parts import TensorPart
 from dlrun.errors import RunError, UserError
@@ -67,6 +67,7 @@ class StylePair(DataSet):
             if not path.is_file():
                 raise UserError(f"data.{name}: no file {path}; give an image, or null for the sample photograph")
         try:
-            return decode(str(path), self.image_size or max(sizes_of(str(path))[0]), in_channels=3)
+            longest = self.image_size or max(sizes_of(str(path))[0])
+            return decode(str(path), longest, in_channels=3, white=white_of([str(path)]))
         except RunError as error:
             raise UserError(f"data.{name}: {error}") from error

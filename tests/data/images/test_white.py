@@ -1,5 +1,8 @@
 """Grey images of more than 8 bits: the range is that of the data set."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +61,35 @@ def test_masked_images_are_scaled_alike(tmp_path):
         Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / f"masks/{number}.png")
     data = MaskFolder(root=str(tmp_path), in_channels=1, val_fraction=0, test_fraction=0)
     assert data.load()["train"].inputs[0][:, 0, 0, 0].tolist() == [255, 193, 130, 68] and data.spec.white == 4095
+
+
+def png_of_16_bits(path, values):
+    """A file of colours (H, W, C), which Pillow does not write."""
+    height, width, num = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[num], 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(body))
+
+
+@pytest.mark.parametrize("num", [2, 3, 4])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colours_of_16_bits_keep_theirs(tmp_path, num, bits):
+    eight = np.random.default_rng(0).integers(0, 256, (6, 6, num)).astype(np.uint8)
+    eight[0, 0, :], eight[0, 1, :] = 255, 0
+    if num != 3:
+        eight[..., -1] = 255  # nothing is transparent
+    deep = np.round(eight / 255 * (2**bits - 1)).astype(np.uint16)
+    if num != 3:
+        deep[..., -1] = 65535
+    png_of_16_bits(tmp_path / "deep.png", deep)
+    Image.fromarray(eight).save(tmp_path / "eight.png")
+    white = white_of([str(tmp_path / "deep.png"), str(tmp_path / "eight.png")])
+    assert white == (4095 if bits == 12 else None)
+    assert torch.equal(decode(str(tmp_path / "deep.png"), 6, 3, white), decode(str(tmp_path / "eight.png"), 6, 3))
 
 
 def test_a_damaged_file_says_nothing_of_the_range(tmp_path):
