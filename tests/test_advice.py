@@ -1,0 +1,81 @@
+"""What dlrun tells somebody to type exists: each key, option and verb in the texts of its code and its recipes."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+from dlrun.cli.help import VERBS
+from dlrun.config import check, compose, registry
+
+ROOT = pathlib.Path(__file__).parent.parent
+GROUPS = ("model", "data", "task", "optimizer", "scheduler", "sampler", "augment")
+KEY = re.compile(
+    rf"(?<![\w/.-])({'|'.join([*GROUPS, 'trainer', 'device', 'logger', 'sweeper', 'view'])})\.([a-z]\w*)(?!\w*[(/])"
+)
+OPTION = re.compile(rf"(?<![\w/.-])({'|'.join(GROUPS)})=([a-z]\w*)")
+VERB = re.compile(r"(?:`|: |; )dlrun ([a-z]+)\b(?!=| it)")
+# Examples, not advice: names of the reader's own, and files.
+EXAMPLES = {"name", "py", "yaml", "csv", "json", "path", "get", "key", "type", "attr", "yml", "splits"}
+
+
+def texts():
+    """(Place, text) of each string in the code, the parts of f-strings joined."""
+    for path in sorted((ROOT / "dlrun").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.JoinedStr):
+                yield place, "".join(v.value if isinstance(v, ast.Constant) else "\0" for v in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield place, node.value
+    for path in sorted((ROOT / "conf").rglob("*.yaml")):
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if "#" in line:
+                yield f"{path.relative_to(ROOT)}:{number}", line.partition("#")[2]
+
+
+TEXTS = list(texts())
+
+
+def keys_of(group):
+    found = set(compose.tree([], []).get(group, {}))
+    if group in GROUPS:
+        for name in registry.of(group).names():
+            found |= set(registry.of(group).describe(name).parameters)
+    return found
+
+
+@pytest.mark.parametrize("group", [*GROUPS, "trainer", "device", "logger", "sweeper", "view"])
+def test_each_key_that_is_named_exists(group):
+    known = keys_of(group) | EXAMPLES
+    wrong = {
+        (place, f"{group}.{key}")
+        for place, text in TEXTS
+        for named, key in KEY.findall(text)
+        if named == group and key not in known
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_option_that_is_named_exists(group):
+    known = set(compose.groups([])[group]) | {"auto", "null", "x", "y", "mine"}
+    wrong = {
+        (place, f"{group}={name}")
+        for place, text in TEXTS
+        for named, name in OPTION.findall(text)
+        if named == group and name not in known
+    }
+    assert not wrong
+
+
+def test_each_verb_that_is_named_exists():
+    known = {*VERBS, "never"}
+    wrong = {(place, verb) for place, text in TEXTS for verb in VERB.findall(text) if verb not in known}
+    assert not wrong
+
+
+def test_there_is_advice_to_check():
+    assert sum(len(KEY.findall(text)) for _, text in TEXTS) > 300
+    assert check.parse(compose.tree([], []))
