@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from dlrun.cli.help import VERBS
 from dlrun.config import check, compose
 from dlrun.sweep import recipe
 
@@ -25,6 +26,20 @@ def test_a_recipe_that_ships_is_right_and_tells_how_to_run_it_and_what_came_of_i
     assert head[0] == "# @package _global_" and all(line.startswith("# ") for line in head)
     assert any(f"experiment={path.stem}" in shlex.split(line, comments=True) for line in commands(path))
     assert any(line.startswith("# Reached: ") and any(map(str.isdigit, line)) for line in head)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_command_in_the_head_of_a_recipe_is_one_that_dlrun_takes(path):
+    for line in commands(path):
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] in VERBS:
+            continue
+        overrides = [word for word in words if "=" in word and not word.startswith("-")]
+        jobs = (
+            compose.expand(overrides, []) if "-m" in words and not any("sweeper" in w for w in words) else [overrides]
+        )
+        for job in jobs:
+            check.parse(COMPOSER.tree([word for word in job if "interval(" not in word]))
 
 
 def test_a_shell_takes_the_commands_in_the_recipes():
