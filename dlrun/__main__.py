@@ -3,6 +3,10 @@
 import os
 import sys
 
+# `python -m` looks for modules in the working directory first, where torch.py may be a stranger's.
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]
+
 from dlrun.cli.main import main
 
 

@@ -115,6 +115,11 @@ def load_plugins() -> None:
         _load_once(entry.value, f"plug-in {entry.name} ({entry.value})", entry.load)
 
 
+def plugin_files() -> list[str]:
+    """The files of the user's own that have been loaded."""
+    return [key for key in _loaded_plugins if pathlib.Path(key).is_file()]
+
+
 def _load_once(key: str, what: str, load: Callable[[], Any]) -> None:
     if key in _loaded_plugins:
         return

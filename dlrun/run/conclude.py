@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from dlrun import __version__
+from dlrun.config import registry
 from dlrun.config.check import Config
 from dlrun.config.spec import last_part
 from dlrun.engine import device as devices
@@ -185,7 +186,8 @@ def _summary(
         "threads": torch.get_num_threads(),
         "seed": config.seed,
         "versions": versions(),
-        "git_commit": _git_commit(),
+        "git_commit": _git_commit(pathlib.Path(__file__).parent),
+        "plugin_commits": {path: _git_commit(pathlib.Path(path).parent) for path in registry.plugin_files()},
         "command": command(words),
     }
 
@@ -230,12 +232,19 @@ def _early_and_late(epochs: Sequence[int]) -> list[int]:
     return [epochs[place] for place in sorted({round(len(epochs) ** power) - 1 for power in powers})]
 
 
-def _git_commit() -> str | None:
-    """The commit of the folder that the command was given in, `+` marking local changes."""
-    ask = ["git", "rev-parse", "--short", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]
+def _git_commit(folder: pathlib.Path) -> str | None:
+    """The commit of the code in `folder`, `+` marking local changes; None: it is in no repository, or not a part of it.
+
+    Asked only of code that runs anyway: a repository's own configuration can name programs that git starts.
+    """
+    git = ["git", "-c", "core.fsmonitor=false", "-C", str(folder)]
+    ask = ["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "."]
     try:
+        # A package that was installed below somebody's repository is no part of it.
+        subprocess.run([*git, "ls-files", "--error-unmatch", "."], capture_output=True, timeout=5, check=True)
         commit, changes = (
-            subprocess.run(a, capture_output=True, text=True, timeout=5, check=True).stdout.strip() for a in ask
+            subprocess.run([*git, *a], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+            for a in ask
         )
     except (OSError, subprocess.SubprocessError):
         return None

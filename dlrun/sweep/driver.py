@@ -63,6 +63,8 @@ class Driver:
         # Threads are counted when torch loads, in the server that all jobs are forked from.
         threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // num_slots)))
         os.environ.setdefault("MKL_NUM_THREADS", threads)
+        # Helper processes are started as `python -c`, which would look for modules in the working directory.
+        os.environ["PYTHONSAFEPATH"] = "1"
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(worker.PRELOAD)
 
