@@ -1,6 +1,7 @@
 """Going on with a run."""
 
 import pathlib
+import shlex
 import sys
 
 from dlrun.config import check, compose
@@ -40,7 +41,8 @@ def resume_run(
             "train a new run"
         )
     if finished.state == "done" and not changes:
-        longer = "" if spans_run else f"; train it longer with: dlrun resume {finished.path} trainer.epochs=N"
+        longer = f"dlrun resume {shlex.quote(str(finished.path))} trainer.epochs={2 * config.trainer.epochs}"
+        longer = "" if spans_run else f"; train it longer with: {longer}"
         print(f"{finished.path} is done{longer}")
         return None
     for word in changes:
