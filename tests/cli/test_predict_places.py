@@ -198,7 +198,7 @@ def test_frames_of_a_video_stay_in_order(predict, tmp_path):
 
 def test_a_broken_image_is_one_line_and_leaves_nothing(predict, tmp_path, home):
     (tmp_path / "broken.png").write_text("no image")
-    error = predict("files", "photos/wide.png", "broken.png", code=2)
+    error = predict("files", "broken.png", code=2)
     assert "broken.png: cannot be decoded" in error and "\n" not in error
     assert not (tmp_path / "predictions").exists()
 

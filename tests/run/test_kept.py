@@ -119,7 +119,7 @@ def test_paths_are_kept_absolute_and_can_be_changed(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path / "there")
     run = runs.open_run("../here/run")
     assert run.config["data"]["path"] == str(tmp_path / "here/t.csv")
-    row = "0.5,0,1,0"
+    row = "0.5,left"
     for verb, *more in (["eval"], ["resume", "trainer.epochs=2"], ["predict", row]):
         assert main.main([verb, "../here/run", *more]) == 0
     (tmp_path / "here/t.csv").rename(tmp_path / "there/moved.csv")

@@ -89,7 +89,8 @@ def test_a_run_of_digits_can_be_looked_through_and_a_lost_one_is_a_line(tmp_path
     dlrun(*words)
     assert "network cnn of digits\n" in capsys.readouterr().out
     (tmp_path / "digits").rename(tmp_path / "moved")
-    assert failed(capsys, 2, "eval", "run").startswith("task.weights=digits: no such folder or file; give the folder")
+    line = failed(capsys, 2, "eval", "run")
+    assert line.startswith(f"task.weights={tmp_path}/digits: no such folder or file; give the folder")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])

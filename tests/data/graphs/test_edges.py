@@ -114,7 +114,7 @@ def test_nodes_without_a_class_are_in_no_part_and_can_be_asked_for(tmp_path, mon
     assert [line[0] for line in everything] == [f"n{i}" for i in range(10)]
     assert asked() == [everything[3], everything[4]]
     assert main.main(["predict", "run", "n33"]) == 2
-    assert "'n33' is no node of nodes.csv; did you mean n3?" in capsys.readouterr().err
+    assert f"'n33' is no node of {tmp_path}/nodes.csv; did you mean n3?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_changed_graph_is_refused_with_its_place_or_read_as_pandas_reads_it(tm
             check_refusal(error, nodes, edges)
             continue
         read += 1
-        sheet = data._open()[1]
+        sheet = data._open(data.nodes.read_bytes(), data.edges.read_bytes())[1]
         rows = io.BytesIO(sheet.content[sheet.layout.start :])
         options = {"sep": sheet.layout.separator, "quotechar": sheet.layout.quote, "skipinitialspace": True}
         frame = pd.read_csv(rows, header=None, dtype=str, na_filter=False, **options)
