@@ -393,14 +393,14 @@ class Findings:
         """The raw features (N, F) of all examples."""
         return self.raw(torch.arange(len(self.part))).flatten(1)
 
-    def grid(self, points: int = 200) -> Tensor:
-        """Raw feature values that cover the part and a tenth more on each side.
+    def grid(self, points: int = 200, beyond: float = 0.1) -> Tensor:
+        """Raw feature values that cover the part and, on each side, the share `beyond` of its range more.
 
         (points, 1) for one feature, (points², 2) for two, the second turning fastest.
         """
         features = self.features()
         low, high = features.min(dim=0).values, features.max(dim=0).values
-        margin = (high - low).clamp(min=1e-6) * 0.1
+        margin = (high - low).clamp(min=1e-6) * beyond
         axes = [
             torch.linspace(a, b, points) for a, b in zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
         ]

@@ -13,6 +13,9 @@ from dlrun.engine.contracts import Batch, Findings, Metric, Part, Task
 from dlrun.engine.metrics import Gathered, Sums
 from dlrun.tasks.multiclass import confusion
 
+SURE = 0.98  # a probability at which the curve is seen to flatten
+MOST_BEYOND = 4.0  # ranges of the data that a curve goes on for on each side
+
 
 class Binary(Task):
     """Binary cross-entropy on logits (B, 1) against 0 or 1 (B,), or what lies between them."""
@@ -71,11 +74,30 @@ class Binary(Task):
             found["precision_recall"] = figures.precision_recall_curve(true.numpy(), score.numpy())
         names = self.spec.feature_names or tuple(f"x{k}" for k in range(self.spec.in_features or 0))
         if self.spec.kind == "features" and self.spec.in_features in (1, 2):
-            points, grid = findings.features().numpy(), findings.grid()
+            is_curve = self.spec.in_features == 1
+            points, grid = findings.features().numpy(), _wide(findings) if is_curve else findings.grid()
             on_grid = findings.forward(grid).float().squeeze(1).sigmoid().numpy()
-            draw = figures.probability_curve if self.spec.in_features == 1 else figures.decision_regions
+            draw = figures.probability_curve if is_curve else figures.decision_regions
             found[draw.__name__] = draw(points, true.numpy(), grid.numpy(), on_grid, names, self.class_names[1])
         return found
+
+
+def _wide(findings: Findings) -> Tensor:
+    """A grid (M, 1) over one feature, so far beyond the data that the curve is seen to flatten.
+
+    Each side ends where the model is sure of a class, or at `MOST_BEYOND`; of values with one sign it stays on their
+    side of zero.
+    """
+    tight, features = findings.grid(), findings.features()
+    wide = findings.grid(points=1000, beyond=MOST_BEYOND)
+    if features.min() >= 0:
+        tight, wide = tight.clamp(min=0), wide.clamp(min=0)
+    if features.max() <= 0:
+        tight, wide = tight.clamp(max=0), wide.clamp(max=0)
+    is_sure = (findings.forward(wide).float().sigmoid() - 0.5).abs() > SURE - 0.5
+    below, above = wide[is_sure & (wide < tight.min())], wide[is_sure & (wide > tight.max())]
+    low, high = (below.max() if len(below) else wide.min()), (above.min() if len(above) else wide.max())
+    return torch.linspace(low.item(), high.item(), len(tight))[:, None]
 
 
 class Accuracy(Sums):

@@ -52,6 +52,24 @@ def test_pictures_fit_the_number_of_features(features, picture):
     assert list(figures) == common + ([picture] if picture else [])
 
 
+@pytest.mark.parametrize(
+    ("x", "slope", "low", "high"),
+    [
+        ([1.0, 2.0, 3.0], 1.0, 0.0, 5.9),  # hours: not below none, and as far up as it takes
+        ([-1.0, 0.0, 1.0], 1.0, -1.9, 5.9),
+        ([-1.0, 0.0, 5.0], 30.0, -1.6, 5.6),  # sure within the data: as far as these and a tenth more
+        ([1.0, 2.0, 3.0], 0.0, 0.0, 11.0),  # never sure
+        ([-3.0, -2.0, -1.0], 1.0, -3.2, 0.0),
+    ],
+)
+def test_a_probability_is_drawn_until_the_model_is_sure(x, slope, low, high):
+    x = torch.tensor(x)[:, None]
+    found = findings(x, (x > x.median()).long()[:, 0], x, lambda raw: (raw - 2) * slope)
+    (axes,) = Binary(spec(1)).pictures(found)["probability_curve"].axes
+    (curve,) = [line for line in axes.lines if line.get_label() == "model"]
+    assert curve.get_xdata()[[0, -1]] == pytest.approx([low, high], abs=0.05)
+
+
 def test_one_class_only_has_no_curves():
     x = torch.ones(4, 3)
     found = findings(x[:, :1], torch.ones(4).long(), x)
