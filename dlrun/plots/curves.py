@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from dlrun.plots.figure import COLORS, MUTED, new_figure, shorten, styled
+from dlrun.plots.figure import COLORS, MUTED, WRONG, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +21,14 @@ PARTS = ("train", "val", "test")
 
 
 @styled
-def learning_curves(history: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None) -> "Figure":
+def learning_curves(
+    history: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None, diverged: bool = False
+) -> "Figure":
     """Loss and every other metric over the epochs, a panel each, training and validation together.
 
     A row of `history` is an epoch: `epoch` and values such as `train/loss`, `val/accuracy`; a value
     may be missing, `None` or not finite, and is then left out. `best_epoch` is the epoch whose
-    weights were kept.
+    weights were kept. Where one value leaves no room for the rest, the axis is logarithmic.
     """
     names = dict.fromkeys(key.partition("/")[2] for row in history for key in row if key.partition("/")[0] in PARTS)
     metrics = sorted(names, key=lambda name: name != "loss") or ["loss"]
@@ -34,11 +36,16 @@ def learning_curves(history: Sequence[Mapping[str, Any]], *, best_epoch: int | N
     rows = math.ceil(len(metrics) / columns)
     figure, axes = new_figure(rows, columns, width=5 * columns, height=3.8 * rows)
     for ax, metric in zip(axes, metrics, strict=False):
+        values: list[float] = []
         for part, color in zip(PARTS, COLORS, strict=False):
             points = _points(history, f"{part}/{metric}")
             if points:
+                values += [value for _, value in points]
                 _curve(ax, *zip(*points, strict=True), label=_with_value(part, points, best_epoch), color=color)
         _finish(ax, metric, best_epoch)
+        _make_room(ax, values)
+    if diverged:
+        figure.suptitle("training diverged", color=WRONG)
     for ax in axes[len(metrics) :]:
         ax.remove()
     return figure
@@ -49,10 +56,15 @@ def overlaid_curves(curves: Mapping[str, Mapping[str, Any]], metric: str, title:
     """One metric of several runs; the legend is in the order of the last values, highest first.
 
     A curve is `{"epochs": [...], "mean": [...], "std": [...] or None}`, each list as long as
-    `epochs`; `std` is drawn as a band around the mean.
+    `epochs`; `std` is drawn as a band around the mean. Where `diverged` is true, it leaves the picture that the others
+    fill.
     """
     labels = sorted(curves, key=lambda label: _last(curves[label]["mean"]), reverse=True)
-    texts = [f"{_last(curves[label]['mean']):#.4g}  {shorten(label, LABEL_LENGTH)}" for label in labels]
+    texts = [
+        f"{_last(curves[label]['mean']):#.4g}  {shorten(label, LABEL_LENGTH)}"
+        + ("  (diverged)" if curves[label].get("diverged") else "")
+        for label in labels
+    ]
     outside = len(labels) > LEGEND_INSIDE_UP_TO or max(map(len, texts), default=0) > LEGEND_INSIDE_LENGTH
     legend_width = 1 + 0.078 * max(map(len, texts), default=0) if outside else 0
     figure, (ax,) = new_figure(width=7 + legend_width, height=max(4.5, 0.21 * len(labels) + 0.8))
@@ -65,10 +77,13 @@ def overlaid_curves(curves: Mapping[str, Mapping[str, Any]], metric: str, title:
             low, high = zip(*[(m - s, m + s) for m, s in zip(mean, std, strict=True)], strict=True)
             ax.fill_between(epochs, low, high, color=color, alpha=0.12, linewidth=0)
     _finish(ax, metric, None)
-    values = [value for curve in curves.values() for value in curve["mean"]]
+    kept = [curve for curve in curves.values() if not curve.get("diverged")] or list(curves.values())
+    values = [value for curve in kept for value in curve["mean"]]
     if min(values, default=0) > 0 and max(values) > LOG_FROM_RATIO * min(values):
         # Curves that end within a thousandth of the highest would all lie on the axis.
         ax.set_yscale("log")
+    if len(kept) < len(curves):
+        ax.set_ylim(*_frame(values, ax.get_yscale() == "log"))
     ax.set_title(title)
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if outside else {}
     ax.legend(title="last value", alignment="left", handlelength=3.5, **place)
@@ -87,6 +102,26 @@ def _with_value(part: str, points: list[tuple[int, float]], best_epoch: int | No
 
 def _curve(ax: "Axes", epochs: Sequence[float], values: Sequence[float], **look: Any) -> None:
     ax.plot(epochs, values, marker="o" if len(epochs) <= POINTS_UP_TO else None, **look)
+
+
+def _frame(values: Sequence[float], is_log: bool) -> tuple[float, float]:
+    """The ends of an axis that values fill but for a tenth."""
+    low, high = min(values), max(values)
+    if is_log:
+        return low / 1.5, high * 1.5
+    margin = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _make_room(ax: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic axis where most values would lie on it."""
+    sizes = sorted(map(abs, values))
+    if not sizes or sizes[-1] <= LOG_FROM_RATIO * max(1.0, sizes[(len(sizes) - 1) // 2]):
+        return
+    if min(values) > 0:
+        ax.set_yscale("log")
+    else:
+        ax.set_yscale("symlog", linthresh=1.0)
 
 
 def _finish(ax: "Axes", metric: str, best_epoch: int | None) -> None:

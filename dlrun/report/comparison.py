@@ -38,6 +38,12 @@ class Row:
     epochs: int = 0
     seconds: float | None = None
     started: str = ""
+    has_diverged: bool = False
+
+    @property
+    def ended(self) -> str:
+        """The state, and of a run that came to its end whether training had diverged."""
+        return "diverged" if self.has_diverged and self.state == "done" else self.state
 
 
 @dataclass
@@ -60,6 +66,11 @@ class Group:
         """The sample standard deviation (n - 1); None for a single run."""
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether one of the runs has."""
+        return any(row.has_diverged for row in self.rows)
 
     def drawn(self, metric: str) -> list[Row]:
         """The runs behind the curve: those that are done, or all while none is."""
@@ -190,6 +201,7 @@ def _read(path: pathlib.Path) -> Row:
         epochs=int(history[-1]["epoch"]) if history else 0,
         seconds=run.summary.get("seconds") if is_done else _seconds(run.status),
         started=run.status.get("started") or "",
+        has_diverged=runs.has_diverged(history) or (run.status.get("error") or "").startswith(runs.NOT_FINITE),
     )
 
 

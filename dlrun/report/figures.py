@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlrun.report.comparison import Group, Row, differing
+from dlrun.report.comparison import Group, Row, differing, measured_each_epoch
 from dlrun.store.runs import samples
 
 if TYPE_CHECKING:
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 24
 LEAST_POINTS = 3  # two points are a table, not a picture
+MOST_BARS = 24
+EQUAL_UP_TO = 1e-6
 
 
 def draw(groups: Sequence[Group], metric: str, mode: str) -> "Figure | None":
-    """The metric against one numeric key, a heat map of two that fill a grid, else parallel coordinates; or None."""
+    """The metric against one numeric key, a heat map of two that fill a grid, bars for words, else parallel lines.
+
+    None where there is nothing to see: too few settings, or no difference between them.
+    """
     from dlrun.plots import keys as figures
 
     measured = [group for group in groups if group.mean(metric) is not None]
-    if len(measured) < LEAST_POINTS:
+    if len(measured) < LEAST_POINTS or _are_equal(measured, metric):
         return None
     keys = [key for key in differing([group.rows[0] for group in measured]) if key != "seed"]
     means = [float(group.mean(metric) or 0.0) for group in measured]
@@ -31,11 +36,36 @@ def draw(groups: Sequence[Group], metric: str, mode: str) -> "Figure | None":
         deviations = [group.std(metric) for group in measured]
         std = [value for value in deviations if value is not None]
         whole = std if len(std) == len(measured) else None
-        return figures.against_key(keys[0], numbers, means, whole, metric, mode) if numbers is not None else None
+        if numbers is not None:
+            has_diverged = [group.has_diverged for group in measured]
+            rest = [group for group in groups if group not in measured and group.has_diverged]
+            lost = [group.keys.get(keys[0], "") for group in rest]
+            return figures.against_key(
+                keys[0], numbers, means, whole, metric, mode, diverged=has_diverged, lost=figures.as_numbers(lost) or ()
+            )
     if len(keys) == 2 and _fills_a_grid(measured, keys):
-        return _heat_map(measured, keys, metric)
+        return _heat_map(measured, keys, metric, mode)
     settings = [{key: group.keys.get(key, "") for key in keys} for group in measured]
-    return figures.parallel_coordinates(settings, means, metric) if keys else None
+    if not keys:
+        return None
+    has_numbers = any(figures.as_numbers([setting[key] for setting in settings]) for key in keys)
+    if not has_numbers and len(settings) <= MOST_BARS:
+        labels = [" ".join(value for value in setting.values() if value) for setting in settings]
+        return figures.bars(labels, means, [group.std(metric) for group in measured], metric)
+    return figures.parallel_coordinates(
+        settings, means, metric, mode, diverged=[group.has_diverged for group in measured]
+    )
+
+
+def _are_equal(groups: Sequence[Group], metric: str) -> bool:
+    """Whether the settings differ by no more than a millionth of what the metric went through in training."""
+    if any(group.has_diverged for group in groups):
+        return False
+    means = [group.mean(metric) or 0.0 for group in groups]
+    drawn = measured_each_epoch(metric, [row for group in groups for row in group.rows])
+    seen = [entry[drawn] for group in groups for row in group.rows for entry in row.history if drawn in entry]
+    span = max(map(abs, [*means, *filter(math.isfinite, seen)]))
+    return max(means) - min(means) <= EQUAL_UP_TO * span
 
 
 def of_search(rows: Sequence[Row], metric: str, mode: str) -> "Figure | None":
@@ -75,15 +105,15 @@ def _fills_a_grid(groups: Sequence[Group], keys: Sequence[str]) -> bool:
     return 2 * len(groups) >= num_columns * num_rows
 
 
-def _heat_map(groups: Sequence[Group], keys: list[str], metric: str) -> "Figure":
+def _heat_map(groups: Sequence[Group], keys: list[str], metric: str, mode: str) -> "Figure":
     from dlrun.plots import keys as figures
 
     columns, rows = (_ordered([group.keys.get(key, "") for group in groups]) for key in keys)
-    values = np.full((len(rows), len(columns)), np.nan)
+    values, diverged = np.full((len(rows), len(columns)), np.nan), np.zeros((len(rows), len(columns)), dtype=bool)
     for group in groups:
         place = rows.index(group.keys.get(keys[1], "")), columns.index(group.keys.get(keys[0], ""))
-        values[place] = group.mean(metric)
-    return figures.heat_map(keys, columns, rows, values, metric)
+        values[place], diverged[place] = group.mean(metric), group.has_diverged
+    return figures.heat_map(keys, columns, rows, values, metric, mode, diverged=diverged)
 
 
 def _ordered(texts: Sequence[str]) -> list[str]:

@@ -58,9 +58,10 @@ def report(
         print()
         tables.print_table(f"over seeds: mean ± standard deviation of n runs, {order}", *over_seeds, right)
 
-    png, notes = _picture(groups, metric, rows)
     figure = figures.draw(groups, metric, mode)
     by_key = _png(figure) if figure is not None else None
+    # Points above one epoch say less than the same over what the runs differ in.
+    png, notes = (None, []) if by_key and _has_one_epoch(rows, metric) else _picture(groups, metric, rows)
     title = f"{_count(rows)}, {order}"
     search = figures.of_search(rows, metric, mode) if len(folders) == 1 and _is_search(home) else None
     samples = figures.of_samples(rows)
@@ -139,7 +140,7 @@ def _single_table(rows: list[Row], keys: list[str], metrics: list[str]) -> tuple
         best = "" if row.best_epoch is None else str(row.best_epoch)
         seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
         values = [*(row.keys.get(key, "") for key in keys), *numbers]
-        body.append([names[row.path], *values, best, str(row.epochs), seconds, row.state])
+        body.append([names[row.path], *values, best, str(row.epochs), seconds, row.ended])
     return ["run", *keys, *metrics, "best epoch", "epochs", "seconds", "state"], body
 
 
@@ -204,7 +205,7 @@ def _picture(groups: list[Group], metric: str, rows: list[Row]) -> tuple[bytes |
         if not label or label in found:
             # A single group, or a run of another version that lacks the key that sets it apart.
             label = f"{label} run {names[group.rows[0].path]}".strip()
-        found[label] = group.curve(drawn)
+        found[label] = (group.curve(drawn) or {}) | {"diverged": group.has_diverged}
 
     title, notes = drawn, []
     if drawn != metric:
@@ -215,6 +216,12 @@ def _picture(groups: list[Group], metric: str, rows: list[Row]) -> tuple[bytes |
     if any(curve["std"] for curve in found.values()):
         title += ", mean ± standard deviation over seeds"
     return _png(curves.overlaid_curves(found, drawn, title)), notes
+
+
+def _has_one_epoch(rows: list[Row], metric: str) -> bool:
+    """Whether no run has measured it twice."""
+    drawn = comparison.measured_each_epoch(metric, rows)
+    return all(sum(drawn in entry for entry in row.history) < 2 for row in rows)
 
 
 def _png(figure: Any) -> bytes:

@@ -28,7 +28,7 @@ from dlrun.run.blocks import size
 from dlrun.run.recorder import Recorder
 from dlrun.store.checkpoint import DamagedCheckpoint
 from dlrun.store.run_folder import RunFolder, picture_png
-from dlrun.store.runs import samples
+from dlrun.store.runs import has_diverged, samples
 from dlrun.terminal.console import print_metrics
 
 MOST_SAMPLES = 6
@@ -83,6 +83,8 @@ def conclude(
     loader = loaders[part].exact()
     final = evaluate(model, task, loader, task.final_metrics(model), autocast, keep_outputs=True)
     assert final is not None, "only a signal ends an evaluation early, and none is listened to here"
+    if has_diverged(state.history):
+        outcome = "diverged"
     metrics = _final_metrics(state, part, final.metrics | task.examine(model))
     summary = _summary(config, words, state, recorder, metrics, _during(state, part), outcome)
     home.write_summary(summary | {"data_fingerprint": kept.fingerprint if kept is not None else None})
@@ -101,6 +103,10 @@ def conclude(
         print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
     if outcome == "stopped early":
         print(f"stopped early: no better {home.watch[0]} for {config.trainer.patience} epochs")
+    if outcome == "diverged":
+        first, last = (state.history[place]["train/loss"] for place in (0, -1))
+        lower = f"optimizer.lr={config.optimizer['lr'] / 10:g}" if config.optimizer.get("lr") else "a lower rate"
+        print(f"dlrun: warning: training diverged, train/loss {first:.4g} became {last:.4g}; try {lower}")
     during = {name.partition("/")[0]: f"epoch {state.best_epoch}" for name in _during(state, part)}
     print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics, during)
     for remark in task.remarks(metrics):
@@ -211,7 +217,8 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
     }
     if state.step > 0:
         history, best = state.history, state.best_epoch
-        drawn["learning_curves"] = png_bytes(curves.learning_curves(history, best_epoch=best))
+        figure = curves.learning_curves(history, best_epoch=best, diverged=has_diverged(history))
+        drawn["learning_curves"] = png_bytes(figure)
     shown = samples(home.path)
     if len(shown) > 1:
         some = {f"epoch {epoch}": images.read(shown[epoch]) for epoch in _early_and_late(list(shown))}

@@ -27,6 +27,7 @@ from dlrun.run.recorder import Judge, Recorder
 from dlrun.run.tensorboard import Events
 from dlrun.store import files, locks
 from dlrun.store.run_folder import RunFolder
+from dlrun.store.runs import NOT_FINITE
 from dlrun.terminal.console import Console
 
 
@@ -150,7 +151,7 @@ def _explain(error: Exception, config: Config) -> Exception:
     """The error with its cause and what to try; a bug stays as it is."""
     if isinstance(error, NonFiniteLoss):
         return RunError(
-            f"the loss is not a finite number at step {error.step} (learning rate {error.lr:g}); the update was not "
+            f"{NOT_FINITE} at step {error.step} (learning rate {error.lr:g}); the update was not "
             f"made, and a checkpoint of before is untouched; try optimizer.lr={error.lr / 10:g}, "
             "trainer.clip_grad_norm=1, trainer.warmup_steps=100, or look for nan in the data"
         )

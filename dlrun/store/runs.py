@@ -7,12 +7,16 @@ import math
 import os
 import pathlib
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dlrun.config import yaml_file
 from dlrun.config.spec import last_part
 from dlrun.errors import UserError
+
+DIVERGED_FROM_RATIO = 10  # of the last loss to that of the first epoch
+NOT_FINITE = "the loss is not a finite number"  # so begins the reason of a run that ended with it
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,12 @@ def _read_json(path: pathlib.Path, otherwise: Any) -> Any:
     if not isinstance(value, type(otherwise)):
         raise UserError(f"{path}: holds a {type(value).__name__}, not a {type(otherwise).__name__}")
     return value
+
+
+def has_diverged(history: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the loss of training ended ten times as high as after the first epoch, or higher than any number."""
+    losses = [row["train/loss"] for row in history if "train/loss" in row]
+    return len(losses) > 1 and (not math.isfinite(losses[-1]) or losses[-1] > DIVERGED_FROM_RATIO * losses[0] > 0)
 
 
 def samples(path: pathlib.Path) -> dict[int, pathlib.Path]:

@@ -346,3 +346,24 @@ def test_a_class_that_does_not_occur_has_no_bar():
     ax = overlap(["a", "b", "c"]).axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "c"]
     assert "mean IoU: 50.0%" in [text.get_text() for text in ax.figure.legends[0].get_texts()]
+
+
+def test_one_value_does_not_hide_the_curve():
+    rows = [
+        {"epoch": epoch, "train/loss": 10.0 ** (3 * epoch), "train/r2": -(10.0 ** (3 * epoch))} for epoch in range(8)
+    ]
+    figure = learning_curves(rows, diverged=True)
+    assert [ax.get_yscale() for ax in figure.axes] == ["log", "symlog"]
+    assert figure.get_suptitle() == "training diverged"
+    usual = [{"epoch": epoch, "train/loss": 10.0 ** (1 - epoch)} for epoch in range(8)]
+    assert learning_curves(usual).axes[0].get_yscale() == "linear"
+
+
+def test_a_curve_that_diverges_leaves_the_picture():
+    found = {
+        "a": {"epochs": [1, 2], "mean": [4.0, 1.0], "std": None},
+        "b": {"epochs": [1, 2], "mean": [4.0, 1e25], "std": None, "diverged": True},
+    }
+    (ax,) = overlaid_curves(found, "train/loss", "").axes
+    assert ax.get_ylim()[1] < 5
+    assert [text.get_text().endswith("b  (diverged)") for text in ax.get_legend().get_texts()] == [True, False]

@@ -15,7 +15,7 @@ from stored_runs import write_run, write_sweep
 from dlrun.cli import main
 from dlrun.plots import images
 from dlrun.plots.images import side_by_side
-from dlrun.report import report
+from dlrun.report import comparison, figures, report
 
 
 @pytest.fixture(autouse=True)
@@ -215,10 +215,58 @@ def test_a_single_curve_has_the_name_of_its_run(tmp_path, drawn):
 def test_of_many_curves_the_best_are_drawn_and_it_says_so(tmp_path, capsys, monkeypatch, drawn):
     monkeypatch.setattr(report, "MOST_CURVES", 3)
     for number in range(5):
-        write_run(tmp_path / f"runs/{number}", f"optimizer.lr={number + 1}", values=(number / 10,))
+        write_run(tmp_path / f"runs/{number}", f"optimizer.lr={number + 1}", values=(0, number / 10))
     assert main.main(["report", "runs"]) == 0
     assert "picture the best 3 of 5 curves" in capsys.readouterr().out
     assert list(drawn) == ["optimizer.lr=5.0", "optimizer.lr=4.0", "optimizer.lr=3.0"]
+
+
+def losses(folder, *values):
+    """The train losses of the epochs of a run that is there, in place of its own."""
+    rows = [f"{epoch},{epoch},0.1,{value},{value}" for epoch, value in enumerate(values, start=1)]
+    (folder / "metrics.csv").write_text("\n".join(["epoch,step,lr,train/loss,val/loss", *rows]) + "\n")
+
+
+def test_what_has_diverged_is_named_and_leaves_room_for_the_rest(tmp_path, capsys):
+    home = tmp_path / "runs"
+    for number, (rate, last) in enumerate(((0.001, 0.5), (0.01, 0.1), (0.1, 0.2), (1, 2.5e25))):
+        write_run(home / str(number), f"optimizer.lr={rate}", values=(last,), metric="loss", mode="min")
+        losses(home / str(number), 4.0, last)
+    reason = "the loss is not a finite number at step 7 (learning rate 10)"
+    write_run(home / "4", "optimizer.lr=10", values=(4.0,), metric="loss", mode="min", state="failed", error=reason)
+    rows = comparison.collect([home])
+    assert [row.ended for row in rows] == ["done", "done", "done", "diverged", "failed"]
+    (axes,) = figures.draw(comparison.grouped(rows), "val/loss", "min").axes
+    assert axes.get_ylim()[1] < 1
+    (crosses,) = (line for line in axes.lines if line.get_label() == "diverged")
+    assert list(crosses.get_xdata()) == [1, 10]
+    assert [text.get_text() for text in axes.texts] == ["2.5e+25", "nan"]
+    assert main.main(["report", "runs"]) == 0
+    assert [row[-1] for row in table(capsys.readouterr().out, "5 runs")[1:]].count("diverged") == 1
+    assert main.main(["list", "runs", "runs"]) == 0
+    assert "diverged" in capsys.readouterr().out
+
+
+def test_settings_that_end_alike_have_no_picture(tmp_path):
+    for number, batch_size in enumerate((1, 2, 3)):
+        folder, last = tmp_path / f"runs/{number}", number * 1e-8
+        write_run(folder, f"trainer.batch_size={batch_size}", values=(4.0, last), metric="loss", mode="min")
+    assert figures.draw(comparison.grouped(comparison.collect([tmp_path])), "val/loss", "min") is None
+
+
+def test_settings_that_are_words_are_bars(tmp_path):
+    for number, optimizer in enumerate(("sgd", "adam", "adamw")):
+        write_run(tmp_path / f"runs/{number}", f"optimizer={optimizer}", values=(0.2, 0.5 + number / 10))
+    (axes,) = figures.draw(comparison.grouped(comparison.collect([tmp_path])), "val/accuracy", "max").axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.5, 0.6, 0.7])
+    assert [label.get_text().split()[0] for label in axes.get_yticklabels()] == ["sgd", "adam", "adamw"]
+
+
+def test_runs_of_one_epoch_are_drawn_over_their_key_and_not_as_curves(tmp_path):
+    for number in range(5):
+        write_run(tmp_path / f"runs/{number}", f"optimizer.lr={number + 1}", values=(number / 10,))
+    assert main.main(["report", "runs"]) == 0
+    assert [file.name for file in sorted((tmp_path / "runs").glob("*.png"))] == ["report_keys.png"]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +322,7 @@ def test_torch_is_not_imported(sweep, tmp_path):
 )  # fmt: skip
 def test_the_picture_follows_from_the_number_of_keys(tmp_path, sweep, axes):
     for number, words in enumerate(sweep):
-        write_run(tmp_path / f"runs/{number}", *words, values=(0.1 + number / 10,))
+        write_run(tmp_path / f"runs/{number}", *words, values=(0.05, 0.1 + number / 10))
     assert main.main(["report", str(tmp_path / "runs")]) == 0
     assert (tmp_path / "runs/report_keys.png").exists() == (axes != "none")
     page = (tmp_path / "runs/report.html").read_text()

@@ -372,3 +372,12 @@ def test_a_learning_rate_of_zero_learns_nothing(tmp_path, monkeypatch):
     assert call([*words, "logger=none"], tmp_path, monkeypatch)[0] == 0
     first, second = runs.open_run(tmp_path / "run").history()
     assert first["val/loss"] == second["val/loss"]
+
+
+def test_a_run_that_diverges_says_so(tmp_path, capsys):
+    words = ["model=linear", "data=line", "optimizer=sgd", "optimizer.lr=0.2", "trainer.epochs=20", "scheduler=none"]
+    assert main.main([*words, "trainer.batch_size=3", f"folder={tmp_path / 'run'}"]) == 0
+    assert "dlrun: warning: training diverged, train/loss" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run/summary.json").read_text())["outcome"] == "diverged"
+    assert main.main(["show", str(tmp_path / "run")]) == 0
+    assert "state   diverged" in capsys.readouterr().out

@@ -70,7 +70,7 @@ def _runs(folders: Any) -> list[dict[str, Any]]:
     return [
         {
             "path": str(row.path),
-            "state": row.state,
+            "state": row.ended,
             "metric": row.watch,
             "value": _finite(row.metrics.get(row.watch)),
             "epochs": row.epochs,

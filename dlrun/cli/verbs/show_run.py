@@ -32,7 +32,7 @@ def show(folder: str) -> None:
     row = comparison.collect([path])[0]
     quoted = shlex.quote(str(path))
     print(f"run     {path}")
-    print(f"state   {row.state}" + (f": {row.reason}" if row.reason else ""))
+    print(f"state   {row.ended}" + (f": {row.reason}" if row.reason else ""))
     print(f"time    started {row.started or 'never'}, finished {run.status.get('finished') or 'not yet'}")
     groups = ("model", "data", "optimizer", "scheduler", "seed")
     print(f"config  {' '.join(f'{group}={row.keys.get(group)}' for group in groups)}")
