@@ -32,6 +32,7 @@ from dlrun.store.runs import has_diverged, samples
 from dlrun.terminal.console import print_metrics
 
 MOST_SAMPLES = 6
+MOST_WEIGHTS = 10  # numbers
 
 
 @dataclass
@@ -109,10 +110,22 @@ def conclude(
         print(f"dlrun: warning: training diverged, train/loss {first:.4g} became {last:.4g}; try {lower}")
     during = {name.partition("/")[0]: f"epoch {state.best_epoch}" for name in _during(state, part)}
     print_metrics(f"best weights (epoch {state.best_epoch} of {state.epoch})", metrics, during)
+    for line in _weights(model):
+        print(line)
     for remark in task.remarks(metrics):
         print(f"dlrun: note: {remark}")
     _say_next(config, home.path, words)
     return Result(home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)))
+
+
+def _weights(model: nn.Module) -> list[str]:
+    """The weights of a model that has so few of them that a person reads them: a line a tensor, by its name."""
+    named = dict(model.named_parameters())
+    if not 0 < sum(parameter.numel() for parameter in named.values()) <= MOST_WEIGHTS:
+        return []
+    width = max(map(len, named))
+    shown = {name: [f"{value:.4f}" for value in tensor.detach().flatten().tolist()] for name, tensor in named.items()}
+    return [f"weights {name.ljust(width)}  {' '.join(values)}" for name, values in shown.items()]
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Trees of numbers and tensors as one safetensors file that is either whole or not there.
 
-Tensors are stored as such, everything else as JSON in the file's metadata together with a
-digest over both, so that a flipped bit anywhere is found. No pickle: a file from a stranger
-is safe to open.
+Tensors are stored under the path that leads to them in the tree, `model.linear.weight`, everything else as JSON in
+the file's metadata together with a digest over both, so that a flipped bit anywhere is found. No pickle: a file from a
+stranger is safe to open. (Older files number their tensors, t00000; the tree names its tensors either way.)
 """
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +20,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dlrun.errors import RunError
+
+METADATA = "__metadata__"  # the one name that safetensors keeps for itself
 
 
 class DamagedCheckpoint(Exception):
@@ -68,6 +71,12 @@ def read(path: pathlib.Path) -> Any:
     return _unpack(json.loads(text), tensors)
 
 
+def holds_tree(path: pathlib.Path) -> bool:
+    """Whether a safetensors file is one of these. **Raises:** `OSError`, `SafetensorError` if it is no such file."""
+    with safe_open(path, framework="pt") as file:
+        return {"tree", "digest"} <= set(file.metadata() or {})
+
+
 def read_newest(path: pathlib.Path, previous: pathlib.Path) -> tuple[Any, str | None]:
     """The tree in `path`, or in `previous` with a warning that names both.
 
@@ -86,7 +95,7 @@ def read_newest(path: pathlib.Path, previous: pathlib.Path) -> tuple[Any, str | 
 def encode(tree: Any) -> bytes:
     """The bytes of a checkpoint file."""
     tensors: dict[str, Tensor] = {}
-    text = json.dumps(_pack(tree, tensors))
+    text = json.dumps(_pack(tree, tensors, ""))
     return save(tensors, {"tree": text, "digest": _digest(tensors, text)})
 
 
@@ -99,23 +108,34 @@ def _digest(tensors: dict[str, Tensor], text: str) -> str:
     return digest.hexdigest()
 
 
-def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """JSON of `value`; tensors go to `tensors` and leave their key."""
+def _pack(value: Any, tensors: dict[str, Tensor], path: str) -> Any:
+    """JSON of `value`, which stands at `path` in the tree; tensors go to `tensors` and leave their key."""
     if isinstance(value, Tensor):
-        name = f"t{len(tensors):05d}"
+        name = _unused(path or "tensor", tensors)
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         # A fused optimizer walks weight and state side by side: both must keep one layout.
         is_channels_last = value.ndim == 4 and not value.is_contiguous()
         return {"tensor": name, "channels_last": is_channels_last}
     if isinstance(value, dict):
-        return {"items": [[_pack(k, tensors), _pack(v, tensors)] for k, v in value.items()]}
-    if isinstance(value, tuple):
-        return {"tuple": [_pack(item, tensors) for item in value]}
-    if isinstance(value, list):
-        return [_pack(item, tensors) for item in value]
+        return {
+            "items": [[_pack(k, tensors, f"{path}.key"), _pack(v, tensors, _below(path, k))] for k, v in value.items()]
+        }
+    if isinstance(value, tuple | list):
+        items = [_pack(item, tensors, _below(path, place)) for place, item in enumerate(value)]
+        return {"tuple": items} if isinstance(value, tuple) else items
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a checkpoint holds numbers, texts, containers and tensors, not {type(value).__name__}")
+
+
+def _below(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _unused(name: str, tensors: dict[str, Tensor]) -> str:
+    """`name`, with a number if another tensor has it: keys may hold dots, and 1 and "1" are two keys."""
+    candidates = itertools.chain([name], (f"{name}#{count}" for count in itertools.count(2)))
+    return next(candidate for candidate in candidates if candidate not in tensors and candidate != METADATA)
 
 
 def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:

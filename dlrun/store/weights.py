@@ -80,13 +80,14 @@ def _of_file(path: pathlib.Path) -> Weights:
             f"{quoted} {shlex.quote(str(path.with_suffix(FILES)))}"
         )
     try:
+        if checkpoint.holds_tree(path):
+            return _of_run(path)
         tensors = load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"is not a safetensors file: {' '.join(str(error).split())}") from error
     if not tensors:
         raise UserError("holds no weights")
-    is_ours = all(name[:1] == "t" and name[1:].isdigit() for name in tensors)
-    return _of_run(path) if is_ours else Weights(tensors)
+    return Weights(tensors)
 
 
 def _of_torchvision(name: str) -> Weights:

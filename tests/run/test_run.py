@@ -374,6 +374,16 @@ def test_a_learning_rate_of_zero_learns_nothing(tmp_path, monkeypatch):
     assert first["val/loss"] == second["val/loss"]
 
 
+@pytest.mark.parametrize(("words", "lines"), [([], 2), (["model.bias=false"], 1), (["model=mlp"], 0)], ids=str)
+def test_few_weights_are_printed_by_name(tmp_path, capsys, words, lines):
+    run = tmp_path / "run"
+    assert main.main(["model=linear", "data=line", "trainer.epochs=1", *words, f"folder={run}"]) == 0
+    printed = [line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.startswith("weights ")]
+    assert len(printed) == lines
+    weights = checkpoint.read(run / "checkpoints/best.safetensors")["model"]
+    assert all(f"{weights[name].item():.4f}" == value for name, value in printed)
+
+
 def test_a_run_that_diverges_says_so(tmp_path, capsys):
     words = ["model=linear", "data=line", "optimizer=sgd", "optimizer.lr=0.2", "trainer.epochs=20", "scheduler=none"]
     assert main.main([*words, "trainer.batch_size=3", f"folder={tmp_path / 'run'}"]) == 0

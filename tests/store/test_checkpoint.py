@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import random
 
@@ -6,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from dlrun.errors import RunError
-from dlrun.store import checkpoint
+from dlrun.store import checkpoint, weights
 from dlrun.store.checkpoint import DamagedCheckpoint
 
 TREE = {
@@ -40,6 +42,43 @@ def test_any_tree_of_plain_values_comes_back(tmp_path_factory, tree):
     path = tmp_path_factory.getbasetemp() / "tree"
     checkpoint.write(path, tree)
     assert checkpoint.read(path) == tree
+
+
+def test_tensors_stand_under_their_own_names(tmp_path):
+    tree = {
+        "model": {"linear.weight": torch.ones(1), "linear": {"weight": torch.zeros(1)}},
+        "optimizer": {0: [torch.tensor(2.0)], "0": (torch.tensor(3.0),)},
+        "__metadata__": torch.tensor(4.0),
+    }
+    checkpoint.write(tmp_path / "a", tree)
+    names = ["model.linear.weight", "model.linear.weight#2", "optimizer.0.0", "optimizer.0.0#2", "__metadata__#2"]
+    assert sorted(load((tmp_path / "a").read_bytes())) == sorted(names)
+    back = checkpoint.read(tmp_path / "a")
+    assert back["model"] == tree["model"]
+    assert (back["optimizer"][0], back["optimizer"]["0"]) == ([2.0], (3.0,))
+    assert checkpoint.read(tmp_path / "a")["__metadata__"] == 4
+    checkpoint.write(tmp_path / "b", torch.tensor(5.0))
+    assert checkpoint.read(tmp_path / "b") == 5
+
+
+def numbered(tree):
+    """The file of a dlrun that numbered its tensors."""
+    tensors, names = load(checkpoint.encode(tree)), {}
+    text = json.dumps(checkpoint._pack(tree, {}, ""))
+    for number, name in enumerate(tensors):
+        names[name] = f"t{number:05d}"
+        text = text.replace(f'"tensor": {json.dumps(name)}', f'"tensor": "t{number:05d}"')
+    renamed = {names[name]: tensor for name, tensor in tensors.items()}
+    return save(renamed, {"tree": text, "digest": checkpoint._digest(renamed, text)})
+
+
+def test_a_file_of_numbered_tensors_still_opens(tmp_path):
+    (tmp_path / "old.safetensors").write_bytes(numbered(TREE))
+    back = checkpoint.read(tmp_path / "old.safetensors")
+    assert all(torch.equal(back[name], TREE[name]) for name in ("weights", "half", "empty", "scalar"))
+    assert checkpoint.holds_tree(tmp_path / "old.safetensors")
+    (tmp_path / "plain.safetensors").write_bytes(save({"t00000": torch.ones(2)}))
+    assert weights.read(str(tmp_path / "plain.safetensors")).tensors["t00000"].tolist() == [1, 1]
 
 
 def test_an_object_is_refused():
