@@ -28,6 +28,7 @@ class Trainer:
     epochs: PositiveInt
     batch_size: PositiveInt
     eval_batch_size: PositiveInt | None
+    shuffle: bool
     drop_last: bool
     accumulate: PositiveInt
     clip_grad_norm: PositiveFloat | None
@@ -249,6 +250,8 @@ def _unknown_keys(section: str, tree: dict[str, Any], known: list[str]) -> list[
 
 
 def _other_owners(section: str, key: str) -> str:
+    if key in typing.get_type_hints(Trainer):
+        return f"trainer: trainer.{key}"
     if section not in registry.TABLES:
         return ""
     owners = [name for name, described in registry.of(section).descriptions() if key in described.parameters]

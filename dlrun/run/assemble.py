@@ -133,6 +133,8 @@ def sampler(config: Config, spec: DataSpec) -> Sampler:
         raise UserError(
             f"sampler={name}: takes nodes of one graph apart, and data={config.data['name']} has none; use sampler=full"
         )
+    if made.takes == "labels" and not config.trainer.shuffle:
+        raise UserError(f"trainer.shuffle: sampler={name} draws by chance; for the examples in order use sampler=full")
     if made.takes == "labels" and (spec.target not in ("class", "identity") or spec.kind == "graph"):
         raise UserError(
             f"sampler={name}: draws by class, and data={config.data['name']} has a target of kind {spec.target}; "
@@ -201,7 +203,8 @@ def loaders(
         options = LoaderOptions(
             prepare, device, workers=_workers(config, part),
             batch_size=trainer.batch_size if is_train else trainer.eval_batch_size or 4 * trainer.batch_size,
-            drop_last=is_train and trainer.drop_last, shuffle=is_train and not trainer.overfit_one_batch,
+            drop_last=is_train and trainer.drop_last, 
+            shuffle=is_train and trainer.shuffle and not trainer.overfit_one_batch,
             seed=config.seed, limit=trainer.limit_batches, augment=augment if is_train else None,
         )  # fmt: skip
         if is_train and sampler is not None:

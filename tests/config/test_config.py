@@ -281,3 +281,8 @@ def test_numbers_take_the_type_of_their_key():
 def test_a_config_survives_the_trip_to_its_dict_and_back():
     checked = parsed("model=mlp", "model.hidden_sizes=[5]", "folder=here", "trainer.patience=3")
     assert check.parse(checked.to_dict()) == checked
+
+
+def test_a_key_of_the_trainer_is_pointed_to_from_elsewhere():
+    with pytest.raises(UserError, match=r"data\.shuffle: unknown key; it is a key of trainer: trainer\.shuffle"):
+        check.parse(compose.tree(["model=linear", "data=line", "data.shuffle=false"], []))

@@ -391,3 +391,26 @@ def test_a_run_that_diverges_says_so(tmp_path, capsys):
     assert json.loads((tmp_path / "run/summary.json").read_text())["outcome"] == "diverged"
     assert main.main(["show", str(tmp_path / "run")]) == 0
     assert "state   diverged" in capsys.readouterr().out
+
+
+def test_points_in_order_give_the_gradients_of_the_notes_loop(tmp_path):
+    assert main.main(["experiment=gradient_descent", "trainer.epochs=1", f"folder={tmp_path / 'run'}"]) == 0
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    sizes, losses = (
+        [round(point.value, 4) for point in events.Scalars(f"step/{n}")] for n in ("gradient_norm", "loss")
+    )
+    assert (sizes, losses) == ([2, 7.84, 16.2288], [1, 3.8416, 7.3159])
+    weight = checkpoint.read(tmp_path / "run/checkpoints/best.safetensors")["model"]["linear.weight"].item()
+    assert weight == pytest.approx(1 + 0.01 * (2 + 7.84 + 16.2288))  # each gradient was below zero
+
+
+def test_a_sampler_that_draws_by_chance_has_no_order(capsys):
+    assert main.main(["model=cnn", "data=digits", "sampler=balanced", "trainer.shuffle=false"]) == 2
+    assert "trainer.shuffle: sampler=balanced draws by chance" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["rnn_hello", "rnncell_hello"])
+def test_hello_is_spelled_with_the_seed_of_the_recipe(tmp_path, capsys, recipe):
+    assert main.main([f"experiment={recipe}", "logger=none", f"folder={tmp_path / 'run'}"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "(right: ohlol)" in line]
+    assert said[-1].split()[0] == "ohlol"
