@@ -1,16 +1,23 @@
 """What can be trained: models, data sets and experiments, described without importing any of them."""
 
+import itertools
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from dlrun.config import pairing, registry, schema
 from dlrun.config.places import conf_folder, data_root
 from dlrun.config.spec import FILLED
 
+FAMILIES = ("features", "images", "places in images", "pictures", "faces", "sequences", "graphs", "other")
+_OF_PLACES = ("boxes", "object", "points", "mask", "instances")
+_OF_KIND = {"features": "features", "image": "images", "tokens": "sequences", "series": "sequences", "graph": "graphs"}
+_HEADLINE_LENGTH = 60
+
 
 def models() -> list[dict[str, Any]]:
-    """Every model: name, kinds of data it accepts, and with a view of them `takes`, what it answers with, its keys."""
+    """Every model by family: name, kinds it accepts, and with a view of the data `takes`, what it answers, its keys."""
     kinds = {row["kind"] for row in data_sets() if row["kind"]}
     found = []
     for name, described in registry.of("model").descriptions():
@@ -18,8 +25,9 @@ def models() -> list[dict[str, Any]]:
         takes = accepts + sorted(kind for kind in kinds.difference(accepts) if pairing.fits(kind, accepts))
         keys = {key: _key(parameter) for key, parameter in described.parameters.items()}
         row = {"name": name, "accepts": accepts, "takes": takes, "answers": list(pairing.answers(name))}
+        row["family"] = _family(row["accepts"], row["answers"])
         found.append(row | {"about": first_sentence(described.doc), "keys": keys})
-    return found
+    return sorted(found, key=lambda row: FAMILIES.index(row["family"]))
 
 
 def data_sets(root: pathlib.Path | None = None) -> list[dict[str, Any]]:
@@ -39,10 +47,18 @@ def data_sets(root: pathlib.Path | None = None) -> list[dict[str, Any]]:
 
 
 def experiments(config_dirs: list[str]) -> list[dict[str, Any]]:
-    """Every recipe: name, title, command and the result that its header comment states."""
-    folders = [conf_folder(), *map(pathlib.Path, config_dirs)]
-    paths = {path.stem: path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
-    return [_experiment(paths[name]) for name in sorted(paths)]
+    """Every recipe, by family and the notes' chapter: name, title, command, and the result that its header states.
+
+    `headline` is the first figure of the result, `time` how long it took, as the header has it.
+    """
+    found = [_experiment(path) for _, path in sorted(_recipes(config_dirs).items())]
+    return sorted(found, key=lambda row: (FAMILIES.index(row["family"]), row["chapter"] is None, row["chapter"] or 0))
+
+
+def header(name: str, config_dirs: list[str]) -> list[str]:
+    """The comment at the head of a recipe, line by line; empty if there is none."""
+    path = _recipes(config_dirs).get(name)
+    return [] if path is None else _header(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def first_sentence(doc: str) -> str:
@@ -70,16 +86,49 @@ def _key(parameter: schema.Parameter) -> dict[str, Any]:
     return described | ({"from_data": True} if parameter.name in FILLED else {"required": True})
 
 
+def _recipes(config_dirs: list[str]) -> dict[str, pathlib.Path]:
+    folders = [conf_folder(), *map(pathlib.Path, config_dirs)]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
+
+
+def _header(text: str) -> list[str]:
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    # Hydra reads the one with @package.
+    return [line.removeprefix("#").removeprefix(" ").rstrip() for line in lines if "@package" not in line]
+
+
+def _family(kinds: Sequence[str], answers: Sequence[str]) -> str:
+    """What a model, or a data set, is about: from its kinds of input and of answer."""
+    if set(answers) & set(_OF_PLACES):
+        return "places in images"
+    if set(answers) & {"embedding", "identity"}:
+        return "faces"
+    if set(answers) & {"image", "picture", "style"}:
+        return "pictures"
+    return next((_OF_KIND[kind] for kind in kinds if kind in _OF_KIND), "other")
+
+
 def _experiment(path: pathlib.Path) -> dict[str, Any]:
-    header = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not line.startswith("#"):
-            break
-        # Hydra reads this one.
-        if "@package" not in line:
-            header.append(line.removeprefix("#").strip())
+    text = path.read_text(encoding="utf-8", errors="replace")
+    header = [line.strip() for line in _header(text)]
     title = header[0] if header else ""
     command = next((line for line in header if line.startswith("dlrun ")), f"dlrun experiment={path.stem}")
     start = next((i for i, line in enumerate(header) if line.startswith("Reached:")), len(header))
     reached = " ".join(header[start:]).removeprefix("Reached:").strip()
-    return {"name": path.stem, "title": title, "command": command, "reached": reached}
+    chapter, choice = re.search(r"chapters? (\d+)", title), re.search(r"override /data: (\w+)", text)
+    data = registry.of("data")
+    known = data.describe(choice[1]).attributes if choice and choice[1] in data else {}
+    family = _family([str(known.get("kind", ""))], pairing.targets(choice[1]) if known and choice else ())
+    headline = re.split(r"; | \(|: |, seed|, of the epoch| with seed", reached, maxsplit=1)[0].strip(" ,")
+    headline = headline if re.search(r"\d", headline) else reached
+    time = re.search(r"[\d.]+(?: to [\d.]+)? (?:s|minutes)\b", reached)
+    return {
+        "name": path.stem,
+        "family": family,
+        "chapter": int(chapter[1]) if chapter else None,
+        "title": title,
+        "command": command,
+        "headline": headline if len(headline) <= _HEADLINE_LENGTH else headline[: _HEADLINE_LENGTH - 1].rstrip() + "…",
+        "time": time[0].replace("minutes", "min") if time else None,
+        "reached": reached,
+    }

@@ -20,7 +20,7 @@ EDGE = 1 / 255  # as near to black and white as a picture begins: a logit furthe
 
 
 class Canvas(nn.Module):
-    """One picture (C, H, W) in 0..1, the same for every input."""
+    """The pixels of one picture as weights (C, H, W) in 0..1, the same for every input."""
 
     accepts: tuple = ("image",)
     answers: tuple = ("picture",)

@@ -41,7 +41,7 @@ class ChebConv(nn.Module):
 
 
 class ChebNet(GraphModel):
-    """Graph convolutions that reach `filter_size` - 1 edges far."""
+    """ChebNet: graph convolutions by Chebyshev polynomials, which reach `filter_size` - 1 edges far."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 16, num_layers: PositiveInt = 2,

@@ -39,7 +39,7 @@ def pooled_size(
 
 
 class CNN(nn.Module):
-    """For each of `channels`: convolution -> max-pooling -> ReLU; then a linear layer."""
+    """Convolutional network: for each of `channels` convolution -> max-pooling -> ReLU; then a linear layer."""
 
     accepts: tuple = ("image",)
 

@@ -20,7 +20,7 @@ from dlrun.config.schema import Kernel, NonNegativeInt, PositiveInt
 
 
 class ConvFilter(nn.Module):
-    """A kernel slid over an image: one of those made by hand, which stays as it is, or a learned one.
+    """Convolution by one kernel: one of those made by hand, which stays as it is, or a learned one.
 
     The answer (B, C, H', W') is an image. There is no bias: an even surface has no edge, and the answer is 0.
     """

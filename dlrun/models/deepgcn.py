@@ -16,7 +16,7 @@ from dlrun.models.parts.sparse import Linear, Sparse
 
 
 class DeepGCN(GraphModel):
-    """A linear layer, `num_layers` graph convolutions each added to its own input, and a linear layer."""
+    """Residual GCN: a linear layer, `num_layers` graph convolutions each added to its own input, and a linear layer."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 64, num_layers: PositiveInt = 16,

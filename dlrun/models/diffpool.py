@@ -32,7 +32,7 @@ class DenseBlock(nn.Module):
 
 
 class DiffPool(nn.Module):
-    """One pooling for each of `num_clusters`; an MLP answers from the sums of the nodes of all levels, side by side."""
+    """Differentiable pooling, once for each of `num_clusters`; an MLP answers from the sums of all levels' nodes."""
 
     accepts: tuple = ("graph",)
 

@@ -34,7 +34,7 @@ STAGES = (
 
 
 class EfficientNet(efficientnet.EfficientNet):
-    """Seven stages of inverted residuals with squeeze and excitation; (B, C, H, W) -> (B, K)."""
+    """EfficientNet: seven stages of inverted residuals with squeeze and excitation; (B, C, H, W) -> (B, K)."""
 
     accepts: tuple = ("image",)
 

@@ -65,7 +65,7 @@ class GATLayer(nn.Module):
 
 
 class GAT(GraphModel):
-    """Attention over a node's neighbours and itself, several heads side by side."""
+    """Graph attention network: attention over a node's neighbours and itself, several heads side by side."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 64, num_layers: PositiveInt = 2,

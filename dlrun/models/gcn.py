@@ -34,7 +34,7 @@ class GCNConv(nn.Module):
 
 
 class GCN(GraphModel):
-    """Graph convolutions: a node becomes the sum of itself and its neighbours, weighted by the degrees."""
+    """Graph convolutional network: a node becomes the sum of itself and its neighbours, weighted by the degrees."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 16, num_layers: PositiveInt = 2,

@@ -26,7 +26,7 @@ class GatedLayer(nn.Module):
 
 
 class GGNN(GraphModel):
-    """`num_steps` steps of one gated layer, between two linear layers."""
+    """Gated graph network: `num_steps` steps of one gated layer, between two linear layers."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, num_steps: PositiveInt = 3,

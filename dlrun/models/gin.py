@@ -32,7 +32,7 @@ class GINConv(nn.Module):
 
 
 class GIN(GraphModel):
-    """Sums over the neighbours through an MLP, with batch normalisation."""
+    """Graph isomorphism network: sums over the neighbours through an MLP, with batch normalisation."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, num_layers: PositiveInt = 3,

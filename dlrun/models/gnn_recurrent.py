@@ -69,7 +69,7 @@ class FixedPoint(nn.Module):
 
 
 class RecurrentGNN(GraphModel):
-    """The states of the nodes at their fixed point, and a linear layer that answers from them."""
+    """Recurrent graph network: the states of the nodes at their fixed point, and a linear layer on them."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, contraction: ProperFraction = 0.9,

@@ -54,7 +54,7 @@ class InceptionA(nn.Module):
 
 
 class GoogLeNetMini(nn.Module):
-    """For each of `channels`: convolution -> max-pooling -> ReLU -> Inception block; then a linear layer."""
+    """Small GoogLeNet: for each of `channels` convolution -> max-pooling -> ReLU -> Inception; then a linear layer."""
 
     accepts: tuple = ("image",)
 

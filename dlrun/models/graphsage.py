@@ -31,7 +31,7 @@ class SAGEConv(nn.Module):
 
 
 class GraphSAGE(GraphModel):
-    """Layers with one linear map of the node itself and another of the mean of its neighbours."""
+    """GraphSAGE with the mean aggregator: a linear map of the node itself and one of the mean of its neighbours."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 16, num_layers: PositiveInt = 2,

@@ -17,7 +17,7 @@ from dlrun.models.parts.sparse import Sparse
 
 
 class JKNet(GraphModel):
-    """Graph convolutions whose outputs all reach the answer: side by side, or the largest value of each feature."""
+    """Jumping knowledge: the outputs of all graph convolutions reach the answer, side by side or by their maximum."""
 
     def __init__(
         self, *, in_features: PositiveInt, hidden_size: PositiveInt = 32, num_layers: PositiveInt = 4,

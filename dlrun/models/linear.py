@@ -9,7 +9,7 @@ from dlrun.config.schema import PositiveInt
 
 
 class Linear(nn.Module):
-    """A linear map."""
+    """Linear regression: one linear layer."""
 
     accepts: tuple = ("features",)
 
@@ -35,7 +35,7 @@ class Linear(nn.Module):
 
 
 class Logistic(Linear):
-    """A linear map to one logit; the loss takes the sigmoid, because that is numerically more exact."""
+    """Logistic regression: a linear layer to one logit; the loss takes the sigmoid, which is numerically more exact."""
 
     def __init__(self, *, in_features: PositiveInt, out_features: PositiveInt):
         """**Arguments:**

@@ -211,7 +211,7 @@ class ResidualStack(nn.Module):
 
 
 class Mamba(ResidualStack):
-    """`num_layers` mixers with a residual sum around each, and a linear layer.
+    """Mamba, a selective state space model: `num_layers` mixers with a residual sum around each, and a linear layer.
 
     The state of `step` holds, of each layer, `d_conv` - 1 inputs and h.
     """

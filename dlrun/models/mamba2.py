@@ -122,7 +122,7 @@ class Mixer(nn.Module):
 
 
 class Mamba2(ResidualStack):
-    """`num_layers` mixers with a residual sum around each, and a linear layer.
+    """Mamba-2, by state space duality: `num_layers` mixers with a residual sum around each, and a linear layer.
 
     The state of `step` holds, of each layer, `d_conv` - 1 inputs and h.
     """

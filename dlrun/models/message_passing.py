@@ -26,7 +26,7 @@ class MessagePassing(nn.Module):
 
 
 class MessagePassingNetwork(GraphModel):
-    """Sums of `x_i + x_j` over the edges that arrive, and a linear layer that answers."""
+    """Message passing: sums of `x_i + x_j` over the edges that arrive, and a linear layer that answers."""
 
     def __init__(
         self, *, in_features: PositiveInt, num_layers: PositiveInt = 1, dropout: ProperFraction = 0.0,

@@ -18,7 +18,7 @@ from dlrun.config.schema import PositiveInt, ProperFraction
 
 
 class MLP(nn.Module):
-    """Linear layers of `hidden_sizes`, each followed by the activation, and a linear output layer."""
+    """Multilayer perceptron: linear layers of `hidden_sizes`, each followed by the activation, and a linear one."""
 
     accepts: tuple = ("features",)
 

@@ -35,7 +35,7 @@ class DepthwiseSeparable(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """A 3x3 convolution, 13 depthwise separable blocks, the mean over pixels, a linear layer."""
+    """MobileNet V1: a 3x3 convolution, 13 depthwise separable blocks, the mean over pixels, a linear layer."""
 
     accepts: tuple = ("image",)
 

@@ -18,7 +18,7 @@ from dlrun.models.parts.small_images import fit_to_size, take_channels
 
 
 class MobileNetV2(mobilenetv2.MobileNetV2):
-    """Inverted residuals between two convolutions, the mean over pixels, dropout and a linear layer.
+    """MobileNet V2: inverted residuals between two convolutions, the mean over pixels, dropout and a linear layer.
 
     (B, C, H, W) -> (B, K).
     """

@@ -42,7 +42,7 @@ class MessageLayer(nn.Module):
 
 
 class MPNN(GraphModel):
-    """`num_steps` steps of one message layer, between two linear layers."""
+    """Message passing with an edge network: `num_steps` steps of one message layer, between two linear layers."""
 
     def __init__(
         self, *, in_features: PositiveInt, num_edge_features: PositiveInt, hidden_size: PositiveInt = 16,

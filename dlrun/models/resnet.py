@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """For each of `channels`: convolution -> ReLU -> max-pooling -> residual block; then a linear layer."""
+    """ResNet: for each of `channels` convolution -> ReLU -> max-pooling -> residual block; then a linear layer."""
 
     accepts: tuple = ("image",)
 

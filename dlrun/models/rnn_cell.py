@@ -16,7 +16,7 @@ from dlrun.models.parts.sequence import State, pool, vectors
 
 
 class RNNCell(nn.Module):
-    """h_t = tanh(W x_t + U h_{t-1} + b), one call of the cell a step; tokens come in one-hot."""
+    """A plain RNN in a loop: h_t = tanh(W x_t + U h_{t-1} + b), one call of the cell a step; tokens come in one-hot."""
 
     accepts: tuple = ("tokens", "series")
 

@@ -38,7 +38,7 @@ class ScorePool(nn.Module):
 
 
 class SAGPool(nn.Module):
-    """`num_layers` graph layers, after each of which the share `ratio` of the nodes stays, weighed by their scores."""
+    """Self-attention graph pooling: after each of `num_layers` graph layers the share `ratio` of the nodes stays."""
 
     accepts: tuple = ("graph",)
 

@@ -77,7 +77,7 @@ class EncoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Embedding + positions -> `num_layers` encoder layers -> linear layer.
+    """Transformer encoder: embedding + positions -> `num_layers` encoder layers -> linear layer.
 
     The state of `step` holds the keys and values of the last `window` steps of each layer.
     """

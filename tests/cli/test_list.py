@@ -1,6 +1,7 @@
 """`dlrun list`: everything registered is there, runs newest first, nothing broken is fatal."""
 
 import json
+import re
 
 import pytest
 from stored_runs import write_run
@@ -37,7 +38,10 @@ def test_models_names_kinds_and_keys(capsys):
 def test_the_table_of_models_has_a_line_each(capsys):
     assert main.main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(MODELS.names())
+    families = list(dict.fromkeys(row["family"] for row in catalogue.models()))
+    assert families == ["features", "images", "places in images", "pictures", "faces", "sequences", "graphs"]
+    assert [line for line in lines if line in families] == families
+    assert len(lines) == 1 + 3 * len(families) + len(MODELS.names())
     resnet = next(line for line in lines if line.startswith("resnet "))
     assert "image" in resnet
     assert "kernel_size, pool_size" in resnet
@@ -75,13 +79,49 @@ def test_experiments_from_a_folder_of_ones_own(capsys, tmp_path):
     found = {row["name"]: row for row in listed(capsys, "experiments", "--config-dir", "mine")}
     assert found["best"] == {
         "name": "best",
+        "family": "other",
+        "chapter": None,
         "title": "My best network",
         "command": "dlrun experiment=best seed=1",
+        "headline": "98.1 % test accuracy, mean of 3 seeds.",
+        "time": None,
         "reached": "98.1 % test accuracy, mean of 3 seeds.",
     }
     assert found["plain"]["command"] == "dlrun experiment=plain"
     assert main.main(["list", "experiments", "--config-dir=mine"]) == 0
     assert "98.1 % test accuracy" in capsys.readouterr().out
+
+
+def test_experiments_come_by_family_and_chapter_a_short_line_each(capsys):
+    found = listed(capsys, "experiments")
+    features = [row["name"] for row in found if row["family"] == "features"]
+    assert features == [
+        "weight_search", "gradient_descent", "linear_regression", "logistic_regression", "diabetes_classifier",
+        "diabetes_regression",
+    ]  # fmt: skip
+    assert not any(row["family"] == "other" for row in found)
+    rows = {row["name"]: row for row in found}
+    assert (rows["cnn_mnist"]["headline"], rows["cnn_mnist"]["time"]) == ("test accuracy 0.9869 ± 0.0011", "67 s")
+    assert all(len(row["headline"]) <= 60 and any(map(str.isdigit, row["headline"])) for row in found)
+    assert main.main(["list", "experiments"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 250
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_at_a_terminal_experiments_are_folded_to_its_width(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main.main(["list", "experiments"]) == 0
+    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines[1:])) <= columns
+    assert any(line.startswith("logistic_regression ") for line in lines) or columns == 60
+
+
+def test_show_has_the_whole_header_of_a_recipe(capsys):
+    assert main.main(["show", "experiment=linear_regression"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("recipe  Linear regression on three points")
+    assert all(line in out for line in catalogue.header("linear_regression", []))
 
 
 def test_without_a_word_everything_and_the_number_of_runs(capsys, tmp_path):

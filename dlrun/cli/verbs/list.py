@@ -1,5 +1,6 @@
 """`dlrun list [models|data|experiments|runs [FOLDER]]`: what can be trained, and what was."""
 
+import itertools
 import math
 import pathlib
 import sys
@@ -88,16 +89,15 @@ def _finite(value: float | None) -> float | None:
 
 def _print(name: str, found: Any, folders: list[str]) -> None:
     if name == "models":
-        columns = ("name", "takes", "what it is", "keys")
-        print_table(f"models (model=NAME model.KEY=VALUE): {len(found)}", columns, [_model(row) for row in found])
+        print(f"models (model=NAME model.KEY=VALUE): {len(found)}")
+        _print_families(("name", "takes", "what it is", "keys"), found, _model)
     elif name == "data":
         columns = ("name", "kind", "target", "source", "there", "what it is")
         print_table(f"data (data=NAME): {len(found)}", columns, [_data_set(row) for row in found])
     elif name == "experiments":
-        columns = ("name", "what it is", "reached")
-        rows = [(row["name"], row["title"], row["reached"]) for row in found]
-        if rows:
-            print_table(f"experiments (experiment=NAME): {len(rows)}", columns, rows)
+        if found:
+            print(f"experiments (experiment=NAME; the whole header: dlrun show experiment=NAME): {len(found)}")
+            _print_families(("name", "what it is", "reached", "time"), found, _experiment)
         else:
             print("experiments: none yet; write DIR/experiment/NAME.yaml and give --config-dir DIR")
     elif isinstance(found, dict):
@@ -108,6 +108,17 @@ def _print(name: str, found: Any, folders: list[str]) -> None:
         print_table(f"runs: {len(found)}", columns, [_run(row) for row in found], right=("value", "epochs", "seconds"))
     else:
         print(f"no runs in {' or '.join(folders or RUN_FOLDERS)}; a first one: dlrun model=mlp data=digits")
+
+
+def _print_families(columns: tuple[str, ...], found: list[dict[str, Any]], cells: Any) -> None:
+    """A table for each family, in the order in which they come."""
+    for family, rows in itertools.groupby(found, key=lambda row: row["family"]):
+        print()
+        print_table(family, columns, [cells(row) for row in rows])
+
+
+def _experiment(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["name"], row["title"], row["headline"], row["time"] or ""
 
 
 def _model(row: dict[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.cli.arguments import Arguments
 from dlrun.cli.verbs import show_run
-from dlrun.config import check, compose, pairing
+from dlrun.config import catalogue, check, compose, pairing
 from dlrun.config.filling import filled
 from dlrun.config.spec import FILLED, DataSpec
 from dlrun.errors import UserError
@@ -44,7 +44,13 @@ def main(words: list[str]) -> int:
     if len(given.words) == 1 and _is_folder(given.words[0]):
         show_run.show(given.words[0])
     else:
-        _show_model(check.parse(compose.tree(given.words, given.config_dir)), words)
+        checked = check.parse(compose.tree(given.words, given.config_dir))
+        for word in given.words:
+            group, _, name = word.removeprefix("+").partition("=")
+            header = catalogue.header(name, given.config_dir) if group == "experiment" else []
+            for place, line in enumerate(header):
+                print(f"{'' if place else 'recipe':8}{line}")
+        _show_model(checked, words)
     return 0
 
 
