@@ -53,7 +53,7 @@ class Block(nn.Module):
 
 
 class TCN(nn.Module):
-    """Temporal convolutional network: `num_layers` blocks of `hidden_size` channels, dilation 1, 2, 4, ..., a linear layer.
+    """Temporal convolutional network: `num_layers` blocks, dilation 1, 2, 4, ..., and a linear layer.
 
     The state of `step` holds, for each convolution, the inputs that later steps still need.
     """

@@ -8,11 +8,15 @@ from torch import Tensor, nn
 
 from dlrun.config.schema import ProperFraction
 from dlrun.config.spec import DataSpec
+from dlrun.data.graphs.graph import Graph
 from dlrun.data.graphs.parts import GraphsPart, NodePart
 from dlrun.engine.contracts import Batch, Findings
 from dlrun.tasks.multiclass import Multiclass
 
-DRAWN_UP_TO = 200  # nodes
+DRAWN_UP_TO = 60  # nodes of a graph that is drawn whole
+AROUND_UP_TO = 30  # nodes of a neighbourhood that is drawn in place of a larger one
+NUM_HOPS = 2
+TRIED_UP_TO = 300  # nodes whose neighbourhoods are looked at
 PLACED_UP_TO = 1000
 SHOWN_GRAPHS = 9
 
@@ -54,22 +58,21 @@ class NodeClass(Multiclass):
             guess = model(x, edge_index, edge_weight, everywhere, ptr).argmax(dim=1).cpu()
             hidden = _shown(model, "embed", x, edge_index, edge_weight)
             attention = _shown(model, "attention", x, edge_index, edge_weight)
-        nodes = graph.around(int(part.seeds[graph.degrees()[part.seeds].argmax()]), DRAWN_UP_TO)
         wrong = torch.zeros(graph.num_nodes, dtype=torch.bool)
         wrong[part.seeds] = findings.outputs.argmax(dim=1) != findings.target
-        names = None if graph.names is None else [graph.names[node] for node in nodes.tolist()]
+        shown, nodes = _readable(graph, part.seeds)
+        names = [str(node) if graph.names is None else graph.names[node] for node in nodes.tolist()]
         options: dict[str, Any] = {"wrong": wrong[nodes], "names": names}
-        shown = "The graph" if len(nodes) == graph.num_nodes else f"{len(nodes)} of {graph.num_nodes} nodes"
         weight = graph.edge_weight if graph.edge_weight.ndim == 1 else torch.ones(graph.num_edges)
         figures["graph"] = graphs.drawing(
             *graph.inside(nodes, graph.edge_index, weight), guess[nodes], self.class_names,
-            title=f"{shown}, coloured by the predicted class", directed=graph.is_directed(), **options,
+            title=f"{shown}:\ncoloured by the predicted class", directed=graph.is_directed(), **options,
         )  # fmt: skip
         if attention is not None:
             index, share = (tensor.cpu() for tensor in attention)
             figures["attention"] = graphs.drawing(
                 *graph.inside(nodes, index, share), guess[nodes], self.class_names,
-                title=f"{shown}: where the attention goes", directed=True,
+                title=f"{shown}:\nwhere the attention goes", directed=True,
                 weight_label="attention, of all that a node receives", **options,
             )  # fmt: skip
         if hidden is not None:
@@ -117,6 +120,29 @@ class GraphClass(Multiclass):
             titles.append(said if is_right[i] else f"✗ {said}, true: {true}")
         figures["graphs"] = graphs.gallery(drawn, titles, is_right[shown].tolist())
         return figures
+
+
+def _readable(graph: Graph, seeds: Tensor) -> tuple[str, Tensor]:
+    """(What they are, nodes that a drawing has room for): all, or a neighbourhood, the largest that fits."""
+    if graph.num_nodes <= DRAWN_UP_TO:
+        return "The graph", torch.arange(graph.num_nodes)
+    fitting = {}
+    for seed in seeds[:TRIED_UP_TO].tolist():
+        nodes = graph.within(seed, NUM_HOPS)
+        if len(nodes) <= AROUND_UP_TO:
+            fitting[seed] = nodes
+    if not fitting:
+        seed = int(seeds[graph.degrees()[seeds].argmin()])
+        nodes = graph.around(seed, AROUND_UP_TO)
+        return f"{len(nodes)} of {graph.num_nodes} nodes, near {_name(graph, seed)}", nodes
+    seed = max(fitting, key=lambda seed: len(fitting[seed]))
+    others = len(fitting[seed]) - 1
+    title = f"{_name(graph, seed)} and the {others} of {graph.num_nodes} nodes up to {NUM_HOPS} edges away"
+    return title, fitting[seed]
+
+
+def _name(graph: Graph, node: int) -> str:
+    return f"node {node}" if graph.names is None else graph.names[node]
 
 
 def _shown(model: nn.Module, method: str, *inputs: Tensor) -> Any:

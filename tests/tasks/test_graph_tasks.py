@@ -7,6 +7,7 @@ import torch
 
 from dlrun.cli import main
 from dlrun.data.graphs.graph import Graph
+from dlrun.tasks import graphs
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,19 @@ def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path, monkeypatch)
     assert main.main([*words, "trainer.epochs=2", "folder=half"]) == 0
     assert main.main(["resume", "half", "trainer.epochs=4"]) == 0
     assert (tmp_path / "half/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
+
+
+def test_of_a_large_graph_the_largest_neighbourhood_that_fits_is_drawn():
+    # A star around node 0, and a chain of the nodes 100 to 119.
+    arms, chain = torch.arange(1, 50), torch.arange(100, 119)
+    edges = torch.cat([torch.stack([torch.zeros(49, dtype=torch.int64), arms]), torch.stack([chain, chain + 1])], dim=1)
+    graph = Graph(torch.zeros(120, 1), edges, torch.ones(edges.shape[1]))
+    assert graph.within(110, 2).tolist() == [108, 109, 110, 111, 112]
+    title, nodes = graphs._readable(graph, torch.tensor([0, 100, 110]))
+    assert nodes.tolist() == [108, 109, 110, 111, 112]
+    assert title == "node 110 and the 4 of 120 nodes up to 2 edges away"
+    title, nodes = graphs._readable(graph, torch.tensor([0]))
+    assert (title, len(nodes)) == ("30 of 120 nodes, near node 0", 30)
 
 
 def test_of_a_large_graph_the_nearest_nodes_are_drawn():

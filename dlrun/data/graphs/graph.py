@@ -111,6 +111,16 @@ class Graph:
                 return taken.nonzero().flatten()
             taken[fresh] = True
 
+    def within(self, start: int, num_hops: int) -> Tensor:
+        """Nodes that are at most `num_hops` edges away from `start`, in the order of their numbers."""
+        source, target = self.edge_index
+        taken = torch.zeros(self.num_nodes, dtype=torch.bool)
+        taken[start] = True
+        for _ in range(num_hops):
+            reached = torch.cat([target[taken[source]], source[taken[target]]])
+            taken[reached] = True
+        return taken.nonzero().flatten()
+
     def inside(self, nodes: Tensor, edge_index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Of edges (2, E) with weights (E,) those between `nodes`, which are then numbered from 0."""
         number = torch.full((self.num_nodes,), -1)
