@@ -64,16 +64,29 @@ class DiffPool(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, seeds: Tensor, ptr: Tensor) -> Tensor:
         """Logits (G, K) of the graphs whose nodes `ptr` (G + 1,) delimits."""
+        sums, _ = self._pooled(x, edge_index, edge_weight, ptr)
+        return self.fc(torch.cat(sums, dim=1))
+
+    def clusters(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, seeds: Tensor, ptr: Tensor) -> Tensor:
+        """The share (G, M, C) with which each node of a graph is in each cluster of the first pooling."""
+        _, assigned = self._pooled(x, edge_index, edge_weight, ptr)
+        return assigned[0].softmax(dim=2)
+
+    def _pooled(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, ptr: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """(Sums (G, H) over the nodes of each level, scores (G, M, C) of the clusters of each pooling)."""
         index, count = graph_index(ptr, len(x)), len(ptr) - 1
         weight = edge_weight if edge_weight.ndim == 1 else None
         adjacency = to_dense_adj(edge_index, index, weight, batch_size=count)  # (G, M, M)
         h, mask = to_dense_batch(x, index, batch_size=count)  # (G, M, F), (G, M)
-        sums = []
+        sums, scores = [], []
         for level, embed in enumerate(self.embeds):
             z = embed(h, adjacency, mask)
             sums.append((z if mask is None else z * mask[:, :, None]).sum(dim=1))
             if level < len(self.assigns):
                 assigned = self.assigns[level](h, adjacency, mask)  # (G, M, C)
+                scores.append(assigned)
                 h, adjacency, _, _ = dense_diff_pool(z, adjacency, assigned, mask)  # (G, C, H), (G, C, C)
                 mask = None
-        return self.fc(torch.cat(sums, dim=1))
+        return sums, scores

@@ -30,11 +30,11 @@ class ScorePool(nn.Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, weight: Tensor | None, index: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """(x, edge_index, weight, graph index) of the nodes that stay."""
+        """(x, edge_index, weight, which they were) of the nodes that stay."""
         score = self.score(x, edge_index).squeeze(1).tanh()  # (N,)
         kept = topk(score, self.ratio, index)
         edge_index, weight = filter_adj(edge_index, weight, kept, num_nodes=len(x))
-        return x[kept] * score[kept, None], edge_index, weight, index[kept]
+        return x[kept] * score[kept, None], edge_index, weight, kept
 
 
 class SAGPool(nn.Module):
@@ -73,12 +73,24 @@ class SAGPool(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, seeds: Tensor, ptr: Tensor) -> Tensor:
         """Logits (G, K) of the graphs whose nodes `ptr` (G + 1,) delimits."""
+        total, _ = self._pooled(x, edge_index, edge_weight, ptr)
+        return self.fc(total)
+
+    def kept(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, seeds: Tensor, ptr: Tensor) -> list[Tensor]:
+        """The nodes that stay after each pooling, by their numbers before the first."""
+        _, kept = self._pooled(x, edge_index, edge_weight, ptr)
+        return kept
+
+    def _pooled(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, ptr: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(Sum over the poolings of what their nodes are reduced to (G, 3 H), the nodes of each pooling)."""
         index, count = graph_index(ptr, len(x)), len(ptr) - 1
         weight = edge_weight if edge_weight.ndim == 1 else None
-        total = torch.zeros((), device=x.device)
+        total, nodes, kept = torch.zeros((), device=x.device), torch.arange(len(x), device=x.device), []
         for conv, pool in zip(self.convs, self.pools, strict=True):
             x = conv(x, edge_index, weight).relu()  # (N, H)
-            x, edge_index, weight, index = pool(x, edge_index, weight, index)  # (ratio * N, H)
+            x, edge_index, weight, stays = pool(x, edge_index, weight, index)  # (ratio * N, H)
+            index, nodes = index[stays], nodes[stays]
+            kept.append(nodes)
             reduced = [reduce(x, index, count) for reduce in (global_add_pool, global_mean_pool, global_max_pool)]
             total = total + torch.cat(reduced, dim=1)  # (G, 3 H)
-        return self.fc(total)
+        return total, kept

@@ -51,6 +51,14 @@ class MultiHeadAttention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)  # (B, H, T, D / H)
         return self.fc_out(y.transpose(1, 2).flatten(2)), (k, v)
 
+    def shares(self, x: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        """How much each step of x (B, T, D) takes from each step, in each head: softmax(Q K^T / sqrt(D / H))."""
+        q, k = self._heads(self.wq(x)), self._heads(self.wk(x))
+        if is_causal:
+            mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+        return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(dim=3)  # (B, H, T, T)
+
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, D / H)
 
@@ -123,13 +131,31 @@ class Transformer(nn.Module):
         self.fc = nn.Linear(d_model, out_features)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        y = self.embed(x)
-        steps = torch.arange(y.shape[1], device=y.device)
-        y = self.dropout(y + sinusoids(steps, y.shape[2]).to(y.dtype))
-        mask, is_causal = self._mask(steps, y, lengths)
+        y, mask, is_causal = self._start(x, lengths)
         for layer in self.layers:
             y, _ = layer(y, mask, is_causal)
         return self.fc(y if self.per_step else pool(y, lengths, self.pooling))  # (B, T, K) or (B, K)
+
+    def attention(self, x: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+        """What each layer attends to, (B, H, T, T): the share that a step (dimension 2) takes from each step."""
+        y, mask, is_causal = self._start(x, lengths)
+        found = []
+        for layer in self.layers:
+            assert isinstance(layer, EncoderLayer)
+            found.append(layer.self_attn.shares(y, mask, is_causal))
+            y, _ = layer(y, mask, is_causal)
+        return found
+
+    def positions(self, num_steps: int) -> Tensor:
+        """What is added to the first steps, (T, D)."""
+        return sinusoids(torch.arange(num_steps), self.fc.in_features)
+
+    def _start(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
+        """The steps (B, T, D) with their positions, and `_mask`."""
+        y = self.embed(x)
+        steps = torch.arange(y.shape[1], device=y.device)
+        y = self.dropout(y + sinusoids(steps, y.shape[2]).to(y.dtype))
+        return y, *self._mask(steps, y, lengths)
 
     def _mask(self, steps: Tensor, y: Tensor, lengths: Tensor | None) -> tuple[Tensor | None, bool]:
         """(which step attends to which, None: each to all; whether to use torch's causal mask instead).

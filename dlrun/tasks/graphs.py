@@ -89,11 +89,7 @@ class NodeClass(Multiclass):
             perplexity = min(30.0, (len(hidden) - 1) / 3)
             points = TSNE(perplexity=perplexity, random_state=0).fit_transform(hidden.numpy())
             return graphs.embedding(points, target, self.class_names, method="t-SNE")
-        centred = hidden - hidden.mean(dim=0)
-        left, scale, _ = torch.linalg.svd(torch.nn.functional.pad(centred, (0, 2)), full_matrices=False)
-        scale = torch.nn.functional.pad(scale, (0, 2))
-        points = torch.nn.functional.pad(left, (0, 2))[:, :2] * scale[:2]
-        shares = scale[:2] ** 2 / (scale**2).sum().clamp(min=1e-30)
+        points, shares = plane(hidden)
         return graphs.embedding(points, target, self.class_names, method="principal component", shares=shares)
 
 
@@ -120,6 +116,14 @@ class GraphClass(Multiclass):
             titles.append(said if is_right[i] else f"✗ {said}, true: {true}")
         figures["graphs"] = graphs.gallery(drawn, titles, is_right[shown].tolist())
         return figures
+
+
+def plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """(Vectors (N, E) by their two principal components (N, 2), the share of the variance of each)."""
+    centred = nn.functional.pad((vectors - vectors.mean(dim=0)).float(), (0, 2))
+    left, scale, _ = torch.linalg.svd(centred, full_matrices=False)
+    left, scale = nn.functional.pad(left, (0, 2)), nn.functional.pad(scale, (0, 2))
+    return left[:, :2] * scale[:2], scale[:2] ** 2 / (scale**2).sum().clamp(min=1e-30)
 
 
 def _readable(graph: Graph, seeds: Tensor) -> tuple[str, Tensor]:

@@ -5,6 +5,7 @@ from PIL import Image
 from stored_runs import write_run
 
 from dlrun.cli import main
+from dlrun.cli.verbs.show_run import NOTHING
 
 SMALL = ["data=synthetic", "data.num_train=16", "data.num_val=4", "data.num_test=4", "trainer.epochs=1", "logger=none"]
 CNN = [*SMALL, "model=cnn", "model.channels=[3,5]"]
@@ -49,7 +50,7 @@ def test_an_image_as_the_answer_has_no_class(capsys, tmp_path):
 
 @pytest.mark.parametrize("words", [["model=mlp", "model.hidden_sizes=[]"], ["model=linear"]], ids=" ".join)
 def test_a_run_without_convolutions(capsys, tmp_path, words):
-    assert shown(capsys, *SMALL, *words) == ["seen    nothing: the model has no convolution over images"]
+    assert shown(capsys, *SMALL, *words) == [f"seen    {NOTHING}"]
     assert not (tmp_path / "run/plots").exists()
 
 
@@ -70,3 +71,21 @@ def test_a_folder_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "run/plots").write_text("a file in its place")
     assert main.main(["show", "run"]) == 0
     assert "seen    nothing: run/plots cannot be written (File exists)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["model=transformer", "data=text", "trainer.limit_batches=2"], ["attention", "embedding", "positions"]),
+        (["model=transformer", "data=hello"], ["attention", "positions"]),
+        (["model=gru", "data=text", "trainer.limit_batches=2"], ["embedding"]),
+        (["model=diffpool", "data=motifs", "trainer.limit_batches=1"], ["clusters"]),
+        (["model=sagpool", "data=motifs", "trainer.limit_batches=1"], ["kept"]),
+        (["model=gcn", "data=motifs", "trainer.limit_batches=1"], []),
+    ],
+    ids=lambda value: value[0] if value else "none",
+)
+def test_a_model_of_sequences_or_graphs(capsys, tmp_path, words, names):
+    lines = shown(capsys, *words, "trainer.epochs=1", "logger=none")
+    assert lines == [f"seen    {NOTHING}"] if not names else [line.split("/")[2].split(".")[0] for line in lines]
+    assert (pictures(tmp_path) if names else []) == names

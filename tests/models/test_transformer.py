@@ -82,3 +82,20 @@ def test_a_step_looks_back_over_the_window_alone():
 def test_heads_share_the_model_evenly():
     with pytest.raises(ValueError, match=r"^d_model must be a multiple of num_heads, found 10 and 3$"):
         make(causal=True, d_model=10)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_attention_that_is_shown_is_the_one_that_answers(causal):
+    model = Transformer(vocab_size=7, d_model=8, num_heads=2, per_step=causal, causal=causal, out_features=3).eval()
+    tokens, lengths = torch.randint(7, (2, 5)), torch.tensor([5, 3])
+    layers = model.attention(tokens, lengths)
+    assert [layer.shape for layer in layers] == [(2, 2, 5, 5)] * 2
+    assert torch.allclose(layers[0].sum(dim=3), torch.ones(2, 2, 5))
+    if causal:
+        assert torch.equal(layers[1], layers[1].tril())
+    else:
+        assert layers[1][1, :, :, 3:].abs().max() == 0
+    attend = model.layers[0].self_attn
+    x, mask, is_causal = model._start(tokens, lengths)
+    expected = attend.fc_out((layers[0] @ attend._heads(attend.wv(x))).transpose(1, 2).flatten(2))
+    assert torch.allclose(attend(x, mask, is_causal)[0], expected, atol=1e-6)

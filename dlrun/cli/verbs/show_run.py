@@ -1,4 +1,4 @@
-"""`dlrun show RUN`: what a run has left, and what its convolutions see."""
+"""`dlrun show RUN`: what a run has left, and what its model looks at."""
 
 import pathlib
 import shlex
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from dlrun.run.trained import Trained
 
 MOST_LAYERS = 4
+SHOWN_KINDS = ("image", "tokens", "series", "graph")
+NOTHING = "nothing: no convolution over images, attention, embedding, clusters or kept nodes in this model"
 
 
 def show(folder: str) -> None:
-    """Prints how the run in `folder` went, and draws what it sees of an image. **Raises:** `UserError` for no run."""
+    """Prints how the run in `folder` went, and draws what its model looks at. **Raises:** `UserError` for no run."""
     path = pathlib.Path(folder)
     if sweep_record.is_sweep(path):
         raise UserError(f"{path}: is a sweep; see its runs: dlrun report {path}")
@@ -57,12 +59,12 @@ def show(folder: str) -> None:
 
 
 def _draw(run: runs.StoredRun) -> list[str]:
-    """Writes pictures of what a model of images sees into the folder of its run; a line for each, or why there is none.
+    """Writes pictures of what a model looks at into the folder of its run; a line for each, or why there is none.
 
     They are drawn again each time: the best weights of a run that goes on change.
     """
-    if not _takes_images(run.config):
-        return ["nothing: the model has no convolution over images"]
+    if not _may_show(run.config):
+        return [NOTHING]
     if not (run.path / "checkpoints" / "best.safetensors").exists():
         return ["nothing yet: there are no best weights"]
     try:
@@ -70,7 +72,7 @@ def _draw(run: runs.StoredRun) -> list[str]:
     except (UserError, RunError) as error:
         return [f"nothing: {error}"]
     if not pictures:
-        return ["nothing: the model has no convolution over images"]
+        return [NOTHING]
     from dlrun.plots.figure import png_bytes
 
     folder = run.path / "plots"
@@ -83,24 +85,26 @@ def _draw(run: runs.StoredRun) -> list[str]:
     return [f"{folder / name}.png: {about}" for name, (_, about) in pictures.items()]
 
 
-def _takes_images(tree: dict[str, Any]) -> bool:
-    """Whether the model of a config gets images as they are, as far as that is known without torch."""
+def _may_show(tree: dict[str, Any]) -> bool:
+    """Whether the model of a config gets images as they are, sequences or graphs, as far as is known without torch."""
     names = {group: tree.get(group, {}).get("name") for group in ("model", "data")}
     if names["model"] not in MODELS or names["data"] not in DATA:
         return False
     kind = DATA.describe(names["data"]).attributes.get("kind")
-    return kind == "image" and "image" in pairing.accepts(names["model"], kind)
+    return kind in pairing.accepts(names["model"], kind) and kind in SHOWN_KINDS
 
 
 def _pictures(stored_run: runs.StoredRun) -> dict[str, tuple[Any, str]]:
-    """(Figure, what it shows) by name, of the first image of the last part there is; empty without a convolution."""
+    """(Figure, what it shows) by name, of the first example of the last part there is; empty for other models."""
     import torch
     from torch import nn
 
     from dlrun.plots import feature_maps
-    from dlrun.run import seen, stored, trained
+    from dlrun.run import inside, seen, stored, trained
 
     run = trained.load(stored.config_of(stored_run, on_cpu=True), stored_run.path, with_data=False)
+    if run.spec.kind != "image":
+        return inside.pictures(run)
     if not any(isinstance(module, nn.Conv2d) for module in run.model.modules()):
         return {}
     parts = run.dataset.load()
