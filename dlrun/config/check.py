@@ -40,6 +40,7 @@ class Trainer:
     profile_steps: NonNegativeInt
     log_every: PositiveInt
     eval_every: PositiveInt
+    curve_on_test: bool
     save_every: PositiveInt
     body_lr_scale: PositiveFloat
     unfreeze_every: PositiveInt | None

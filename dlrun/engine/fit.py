@@ -51,11 +51,12 @@ class Keeper(Protocol):
 def fit(
     state: State, task: Task, train: Loader, val: Loader | None, options: Options, *,
     autocast: contextlib.AbstractContextManager[Any], recorder: Recorder, keeper: Keeper, stop: Stop,
-    profiler: Any = None,
+    profiler: Any = None, beside: Loader | None = None,
 ) -> Outcome:  # fmt: skip
     """Trains `state` to `options.epochs`, from wherever it stands; what has no weight that learns is only evaluated.
 
-    Without `val` the last weights are the best.
+    Without `val` the last weights are the best. `beside` is the test part where it is to be measured each epoch too:
+    it is recorded, and nothing is chosen by it.
 
     **Raises:** `NonFiniteLoss` before an update with a loss that is not a number, or before anything is saved after it.
     """
@@ -82,7 +83,7 @@ def fit(
                 break
         step.guard.raise_if_bad()
         examples_per_second = train.num_in(first, state.batch) / (time.perf_counter() - started)
-        if stop.requested or not _close_epoch(state, task, meter, train, val, options, autocast, keeper, stop):
+        if stop.requested or not _close_epoch(state, task, meter, train, val, beside, options, autocast, keeper, stop):
             return _break_off(keeper, state, "interrupted")
         if _was_measured(state) and recorder.epoch(state, state.history[-1], examples_per_second):
             return _break_off(keeper, state, "pruned")
@@ -118,6 +119,7 @@ def _close_epoch(
     meter: Meter,
     train: Loader,
     val: Loader | None,
+    beside: Loader | None,
     options: Options,
     autocast: contextlib.AbstractContextManager[Any],
     keeper: Keeper,
@@ -137,6 +139,11 @@ def _close_epoch(
             row |= _named("val", evaluation.metrics)
             task.settle(state.eval_model, evaluation.metrics)
             is_best = _judge(state, evaluation.metrics)
+        if beside is not None:
+            evaluation = evaluate(state.eval_model, task, beside, chosen(task.metrics(), ""), autocast, stop=stop)
+            if evaluation is None:
+                return False
+            row |= _named("test", evaluation.metrics)
         state.history.append(row)
     state.epoch, state.batch, state.sums = epoch, 0, {}
     if is_best:

@@ -221,6 +221,15 @@ def loaders(
     return made
 
 
+def beside(config: Config, loaders: dict[str, Loader]) -> Loader | None:
+    """The test part where it is measured each epoch. **Raises:** `UserError` if it is to be, and there is none."""
+    if not config.trainer.curve_on_test:
+        return None
+    if "test" not in loaders:
+        raise UserError(f"trainer.curve_on_test: data={config.data['name']} has no test part")
+    return loaders["test"]
+
+
 def left_out(train: Loader, spec: DataSpec) -> list[str]:
     """A line on the classes of which a sampler draws nothing."""
     if not train.order.never:

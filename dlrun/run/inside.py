@@ -31,20 +31,21 @@ def pictures(run: Trained) -> dict[str, tuple[Any, str]]:
 def _of_sequence(run: Trained) -> dict[str, tuple[Any, str]]:
     from dlrun.plots import attention as figures
 
-    found, model, vocabulary = {}, run.model.eval(), run.spec.vocabulary
+    model: Any = run.model.eval()
+    found, vocabulary = {}, run.spec.vocabulary
     if hasattr(model, "attention"):
         parts = run.dataset.load()
         part = last_part(parts)
         inputs = run.prepare(parts[part].take(torch.arange(min(len(parts[part]), MOST_LOOKED_AT))).inputs)
         longest = int(inputs[1].argmax()) if len(inputs) > 1 else 0
-        inputs = tuple(value[longest : longest + 1] for value in inputs)
-        length = min(int(inputs[1][0]) if len(inputs) > 1 else inputs[0].shape[1], MOST_STEPS)
-        inputs = (inputs[0][:, :length], *(value.clamp(max=length) for value in inputs[1:]))
+        x, *lengths = (value[longest : longest + 1] for value in inputs)
+        length = min(int(lengths[0]) if lengths else x.shape[1], MOST_STEPS)
+        x, lengths = x[:, :length], [value.clamp(max=length) for value in lengths]
         steps = [str(step + 1) for step in range(length)]
-        if vocabulary is not None and inputs[0].ndim == 2:
-            steps = [vocabulary[token] for token in inputs[0][0].tolist()]
+        if vocabulary is not None and x.ndim == 2:
+            steps = [vocabulary[token] for token in x[0].tolist()]
         with torch.inference_mode():
-            layers = [layer[0] for layer in model.attention(*inputs)]
+            layers = [layer[0] for layer in model.attention(x, *lengths)]
         about = f"what each of {length} steps of an example of {part} takes from which, layer by layer"
         found["attention"] = (figures.attention_maps(layers, steps), about)
     if hasattr(model, "positions"):
@@ -60,7 +61,8 @@ def _of_sequence(run: Trained) -> dict[str, tuple[Any, str]]:
 def _of_graph(run: Trained) -> dict[str, tuple[Any, str]]:
     from dlrun.plots import graphs
 
-    parts, model = run.dataset.load(), run.model.eval()
+    parts = run.dataset.load()
+    model: Any = run.model.eval()
     part = last_part(parts)
     whole = parts[part]
     assert isinstance(whole, GraphsPart), "the model answers for whole graphs"
@@ -71,9 +73,7 @@ def _of_graph(run: Trained) -> dict[str, tuple[Any, str]]:
             shares = model.clusters(*inputs)[0, : graph.num_nodes]  # (M, C)
             cluster = shares.argmax(dim=1)
             used, group = cluster.unique(return_inverse=True)
-            title = (
-                f"The first graph of {part}: {len(used)} of {shares.shape[1]} clusters hold its {graph.num_nodes} nodes"
-            )
+            title = f"The first graph of {part}: its nodes are in {len(used)} of {shares.shape[1]} clusters"
             names = [f"cluster {number + 1}" for number in used.tolist()]
             figure = graphs.drawing(edges, weights, group, names, title=title)
             return {"clusters": (figure, f"the nodes of the first graph of {part} by their likeliest cluster")}

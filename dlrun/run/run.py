@@ -53,7 +53,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         task = assemble.task(config, spec)
         task.to(device)
         loaders = assemble.loaders(config, parts, prepare, device, sampler, augment)
-        train, val = loaders["train"], loaders.get("val")
+        train, val, beside = loaders["train"], loaders.get("val"), assemble.beside(config, loaders)
         if judge is not None and val is None:
             raise UserError(f"data={config.data['name']}: a search chooses by the val part, and there is none")
         seed_everything(config.seed)
@@ -91,6 +91,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
                     outcome = "pruned" if is_hopeless else fit(
                         state, task, train, val, config.trainer,
                         autocast=autocast, recorder=recorder, keeper=home, stop=stop, profiler=profiler,
+                        beside=beside,
                     )  # fmt: skip
                 if outcome == "interrupted":
                     raise Interrupted(stop.requested or 0)

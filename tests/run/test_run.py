@@ -414,3 +414,25 @@ def test_hello_is_spelled_with_the_seed_of_the_recipe(tmp_path, capsys, recipe):
     assert main.main([f"experiment={recipe}", "logger=none", f"folder={tmp_path / 'run'}"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "(right: ohlol)" in line]
     assert said[-1].split()[0] == "ohlol"
+
+
+def test_the_test_part_is_drawn_over_the_epochs_if_asked_for_and_chooses_nothing(tmp_path):
+    words = ["model=mlp", "data=iris", "trainer.epochs=3", "trainer.batch_size=16", "logger=none"]
+    for name, more in (("without", []), ("with", ["trainer.curve_on_test=true"]), ("no_val", ["data.val_fraction=0"])):
+        extra = [*more, *(["trainer.curve_on_test=true"] if name == "no_val" else [])]
+        assert main.main([*words, *extra, f"folder={tmp_path / name}"]) == 0
+    found = {name: runs.open_run(tmp_path / name) for name in ("without", "with", "no_val")}
+    plain, curved = found["without"].history(), found["with"].history()
+    assert [{k: v for k, v in row.items() if not k.startswith("test/")} for row in curved] == plain
+    assert all("test/accuracy" in row for row in curved)
+    assert found["with"].metrics == found["without"].metrics
+    assert curved[found["with"].summary["best_epoch"] - 1]["test/loss"] == pytest.approx(
+        found["with"].metrics["test/loss"], abs=1e-6
+    )
+    assert found["no_val"].watch[0] == "train/accuracy"
+    assert found["no_val"].summary["best_epoch"] == 3
+
+
+def test_without_a_test_part_its_curve_is_refused(capsys):
+    assert main.main(["model=linear", "data=line", "trainer.curve_on_test=true"]) == 2
+    assert "trainer.curve_on_test: data=line has no test part" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def _may_show(tree: dict[str, Any]) -> bool:
     if names["model"] not in MODELS or names["data"] not in DATA:
         return False
     kind = DATA.describe(names["data"]).attributes.get("kind")
-    return kind in pairing.accepts(names["model"], kind) and kind in SHOWN_KINDS
+    return kind is not None and kind in SHOWN_KINDS and kind in pairing.accepts(names["model"], kind)
 
 
 def _pictures(stored_run: runs.StoredRun) -> dict[str, tuple[Any, str]]:
