@@ -17,11 +17,11 @@ CLASSES = ("class", "binary", "node_class", "graph_class")  # targets of which e
 MOST_NAMED = 4  # in a message
 
 
-def rare_classes(spec: DataSpec, parts: dict[str, Part]) -> str | None:
-    """Which classes have one example in all, or none in a part, in a sentence; None: there are none such."""
+def rare_classes(spec: DataSpec, parts: dict[str, Part]) -> list[str]:
+    """A line on the classes that have one example in all, or none in a part."""
     names = spec.class_names
     if names is None or spec.target not in CLASSES:
-        return None
+        return []
     labels = {part: own.labels for part, own in parts.items()}
     counts = {
         part: torch.bincount(own[own >= 0].long().cpu(), minlength=len(names))
@@ -29,7 +29,7 @@ def rare_classes(spec: DataSpec, parts: dict[str, Part]) -> str | None:
         if own is not None
     }
     if not counts:
-        return None
+        return []
     total = torch.stack(list(counts.values())).sum(dim=0)
 
     def named(is_meant: Tensor) -> str:
@@ -37,7 +37,7 @@ def rare_classes(spec: DataSpec, parts: dict[str, Part]) -> str | None:
 
     said = [f"one example in all of class {named(total == 1)}"] if (total == 1).any() else []
     said += [f"none in {part} of class {named(own == 0)}" for part, own in counts.items() if (own == 0).any()]
-    return "; ".join(said) or None
+    return [f"dlrun: note: {'; '.join(said)}"] if said else []
 
 
 def check_fit(config: Config, model: nn.Module, task: Task, train: Loader, val: Loader | None) -> None:

@@ -12,7 +12,6 @@ import torch
 
 from dlrun.config import check
 from dlrun.config.check import Config
-from dlrun.data.notes import say
 from dlrun.engine import device as devices
 from dlrun.engine.finite import NonFiniteLoss
 from dlrun.engine.fit import fit
@@ -48,8 +47,6 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         files.check_writable(config.folder or config.outputs)
         parts = dataset.load()
         stored.say_unkept(dataset, resume)
-        if resume is None and (sentence := rare_classes(spec, parts)) is not None:
-            say(config.data["name"], sentence)
         task = assemble.task(config, spec)
         task.to(device)
         loaders = assemble.loaders(config, parts, prepare, device, sampler, augment)
@@ -59,7 +56,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
         seed_everything(config.seed)
         model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
         check_fit(config, model, task, train, val)
-        about = [*assemble.left_out(train, spec), *task.begin(model, parts["train"])]
+        about = [*rare_classes(spec, parts), *assemble.left_out(train, spec), *task.begin(model, parts["train"])]
         transferred = transfer.begin(config, model, spec, train.example().inputs, resumes=resume is not None)
         optimizer = assemble.optimizer(config, model, transferred)
         state = assemble.state(config, model, optimizer, task, train, transferred.freezing)
