@@ -1,7 +1,7 @@
 """Trees of numbers and tensors as one safetensors file that is either whole or not there.
 
-Tensors are stored under the path that leads to them in the tree, `model.linear.weight`, everything else as JSON in
-the file's metadata together with a digest over both, so that a flipped bit anywhere is found. No pickle: a file from a
+Tensors are stored under the path that leads to them in the tree, section and name, everything else as JSON in the
+file's metadata together with a digest over both, so that a flipped bit anywhere is found. No pickle: a file from a
 stranger is safe to open. (Older files number their tensors, t00000; the tree names its tensors either way.)
 """
 
