@@ -89,19 +89,19 @@ def bars(labels: Sequence[str], values: Sequence[float], std: Sequence[float | N
     figure, (ax,) = new_figure(width=7.5, height=1.4 + 0.36 * len(labels))
     places, deviations = np.arange(len(labels)), np.array([value or 0.0 for value in std])
     ax.barh(places, values, xerr=deviations if deviations.any() else None, color=COLORS[0], capsize=3)
-    ax.set_yticks(places, [shorten(label, 40) for label in labels])
+    named = zip(labels, values, strict=True)
+    ax.set_yticks(places, [f"{shorten(label, 40)}  {value:.4g}" for label, value in named])
     ax.invert_yaxis()
     # Bars start at 0, and of what lies close together far from it only the ends would differ.
     low, high = min(values), max(values)
-    if low > 0 and high - low < low:
+    if is_wide(values, 1000):
+        ax.set_xscale("log")
+        ax.set_xlabel(metric)
+    elif low > 0 and high - low < low:
         ax.set_xlim(max(0.0, low - 0.6 * (high - low) - deviations.max()), None)
         ax.set_xlabel(f"{metric} (the axis does not start at 0)")
     else:
         ax.set_xlabel(metric)
-    start = ax.get_xlim()[0]
-    inside: dict[str, Any] = {"textcoords": "offset points", "color": "white"}
-    for place, value in enumerate(values):
-        ax.annotate(f"{value:.4g}", (start, place), xytext=(5, -3), **inside)
     ax.grid(visible=False, axis="y")
     ax.set_title(f"{metric} of {len(labels)} settings")
     return figure
