@@ -95,7 +95,7 @@ def read_newest(path: pathlib.Path, previous: pathlib.Path) -> tuple[Any, str | 
 def encode(tree: Any) -> bytes:
     """The bytes of a checkpoint file."""
     tensors: dict[str, Tensor] = {}
-    text = json.dumps(_pack(tree, tensors, ""))
+    text = json.dumps(_pack(tree, tensors))
     return save(tensors, {"tree": text, "digest": _digest(tensors, text)})
 
 
@@ -108,7 +108,7 @@ def _digest(tensors: dict[str, Tensor], text: str) -> str:
     return digest.hexdigest()
 
 
-def _pack(value: Any, tensors: dict[str, Tensor], path: str) -> Any:
+def _pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
     """JSON of `value`, which stands at `path` in the tree; tensors go to `tensors` and leave their key."""
     if isinstance(value, Tensor):
         name = _unused(path or "tensor", tensors)

@@ -64,7 +64,7 @@ def test_tensors_stand_under_their_own_names(tmp_path):
 def numbered(tree):
     """The file of a dlrun that numbered its tensors."""
     tensors, names = load(checkpoint.encode(tree)), {}
-    text = json.dumps(checkpoint._pack(tree, {}, ""))
+    text = json.dumps(checkpoint._pack(tree, {}))
     for number, name in enumerate(tensors):
         names[name] = f"t{number:05d}"
         text = text.replace(f'"tensor": {json.dumps(name)}', f'"tensor": "t{number:05d}"')

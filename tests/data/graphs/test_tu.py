@@ -133,7 +133,9 @@ def test_downloads_once_and_splits_each_class_alike(server, mutag, tmp_path):
 
 def test_an_archive_put_there_by_hand_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setenv("DLRUN_OFFLINE", "1")
-    with pytest.raises(UserError, match=r"data=mutag: MUTAG\.zip not found, and DLRUN_OFFLINE is set; put MUTAG\.zip"):
+    with pytest.raises(
+        UserError, match=r"data=mutag: MUTAG\.zip not found, and DLRUN_OFFLINE is set; use data=motifs.* put MUTAG\.zip"
+    ):
         MUTAG(root=str(tmp_path)).load()
     (tmp_path / "tu/MUTAG").mkdir(parents=True)
     (tmp_path / "tu/MUTAG/MUTAG.zip").write_bytes(archive(inside=""))
