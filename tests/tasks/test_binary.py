@@ -105,3 +105,13 @@ def test_a_run_says_which_class_is_the_positive_one():
     data = BreastCancer()
     (line,) = Binary(data.spec).begin(torch.nn.Identity(), data.load()["train"])
     assert line == "classes malignant, and as the positive one benign"
+
+
+def test_the_roc_picture_and_the_table_have_one_area():
+    """Sigmoids of large logits are all 1 in float32, and would lose their order."""
+    output, target = torch.tensor([[40.0], [50.0], [60.0], [45.0], [55.0], [30.0]]), torch.tensor([0, 1, 1, 0, 0, 0])
+    table = measured(Binary(spec(3)), output, target)
+    figures = Binary(spec(3)).pictures(findings(output, target, torch.zeros(6, 3), lambda raw: raw[:, :1]))
+    labels = [text.get_text() for text in figures["roc"].axes[0].get_legend().get_texts()]
+    assert f"model: area {table['roc_auc']:.3f}" in labels
+    assert table["roc_auc"] == pytest.approx(7 / 8)
