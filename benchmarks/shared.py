@@ -18,7 +18,7 @@ WORDS = ["model=cnn", "data=digits", "trainer.epochs=5", "device=cpu", "logger=n
 WAYS = {
     "torch's own": {"GOMP_SPINCOUNT": "300000"},
     "dlrun": {},
-    "spins 10,000": {"GOMP_SPINCOUNT": "10000"},
+    "spins 1,000": {"GOMP_SPINCOUNT": "1000"},
     "spins 0": {"GOMP_SPINCOUNT": "0"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
     "1 thread": {"DLRUN_WORDS": "device.threads=1"},

@@ -38,10 +38,8 @@ def trap(tmp_path):
 
 
 def test_no_module_and_no_git_of_the_working_directory_runs(trap):
-    dlrun(trap, *LINE, "folder=run")
     dlrun(trap, "-m", *LINE, "seed=0,1", "sweep.folder=sweep")
-    dlrun(trap, "resume", "sweep")
-    dlrun(trap, "eval", "run")
+    dlrun(trap, "eval", "sweep/0")
     assert not (trap / "sprung").exists()
 
 

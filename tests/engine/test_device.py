@@ -96,7 +96,7 @@ def test_a_trace_of_the_steps_is_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("own", "spins"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
     ids=["usual", "spins", "policy"],
 )
 def test_threads_sleep_soon_unless_somebody_says_how_they_wait(own, spins):

@@ -18,7 +18,7 @@ def shell(command, folder, **environment):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("how", ["| head -n 1", "2>&1 | head -n 1", ">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("how", ["2>&1 | head -n 1", ">&-", ">&- 2>&- <&-"])
 def test_a_training_whose_reader_is_gone_goes_on_to_its_end(how, tmp_path):
     ended = shell(f"set -o pipefail; dlrun {' '.join(SMALL)} {how}", tmp_path)
     assert ended.returncode == 0, ended.stderr
@@ -43,8 +43,8 @@ def test_answers_that_are_lost_on_a_full_disk_are_a_failure_but_the_run_ends(tmp
 def test_letters_that_cannot_be_shown_are_replaced_and_files_have_them(environment, tmp_path):
     rows = "".join(f"{k},{(k * 7) % 5},{'猫é' if k % 2 else '🐶'}\n" for k in range(60))
     (tmp_path / "tiere é.csv").write_text("a,b,tier\n" + rows, encoding="utf-8")
-    words = """model=mlp data=csv 'data.path="tiere é.csv"' data.target=tier trainer.epochs=2 'folder="läufe é"'"""
-    ended = shell(f"dlrun {words} device=cpu logger.tensorboard=false", tmp_path, **environment)
+    words = """model=mlp data=csv 'data.path="tiere é.csv"' data.target=tier trainer.epochs=1 'folder="läufe é"'"""
+    ended = shell(f"dlrun {words} device=cpu logger=none", tmp_path, **environment)
     assert ended.returncode == 0, ended.stderr.decode()
     predictions = (tmp_path / "läufe é/predictions.csv").read_text(encoding="utf-8")
     assert "猫é" in predictions and "🐶" in predictions
