@@ -121,7 +121,12 @@ def test_no_right_config_is_refused(words_and_values):
             # Laid over what the file of the group has.
             assert value.items() <= found.items()
         else:
-            assert found == (tuple(value) if isinstance(value, list) else value)
+            assert found == frozen(value)
+
+
+def frozen(value):
+    """Lists, also those in lists, as tuples."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 # ---- wrong configs
