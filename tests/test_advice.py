@@ -38,6 +38,12 @@ def texts():
 TEXTS = list(texts())
 
 
+def unknown(pattern, group, known):
+    """(Place, name) of each match of `pattern` that names something of `group` beside what is `known`."""
+    found = ((place, *match) for place, text in TEXTS for match in pattern.findall(text))
+    return {(place, name) for place, named, name in found if named == group and name not in known}
+
+
 def keys_of(group):
     found = set(compose.tree([], []).get(group, {}))
     if group in GROUPS:
@@ -48,26 +54,12 @@ def keys_of(group):
 
 @pytest.mark.parametrize("group", [*GROUPS, "trainer", "device", "logger", "sweeper", "view"])
 def test_each_key_that_is_named_exists(group):
-    known = keys_of(group) | EXAMPLES
-    wrong = {
-        (place, f"{group}.{key}")
-        for place, text in TEXTS
-        for named, key in KEY.findall(text)
-        if named == group and key not in known
-    }
-    assert not wrong
+    assert not unknown(KEY, group, keys_of(group) | EXAMPLES)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_option_that_is_named_exists(group):
-    known = set(compose.groups([])[group]) | {"auto", "null", "x", "y", "mine"}
-    wrong = {
-        (place, f"{group}={name}")
-        for place, text in TEXTS
-        for named, name in OPTION.findall(text)
-        if named == group and name not in known
-    }
-    assert not wrong
+    assert not unknown(OPTION, group, set(compose.groups([])[group]) | {"auto", "null", "x", "y", "mine"})
 
 
 def test_each_verb_that_is_named_exists():

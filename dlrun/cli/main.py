@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     A reader that is gone (`| head`) ends nothing. Where what is printed is lost for another reason, the code is 1.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    with streams.enduring() as (out, _):
+    with streams.enduring() as out:
         code = _run(words)
         out.flush()
         if out.lost is not None:

@@ -148,9 +148,10 @@ class Composer:
                     values.append(override)
         try:
             config = self._merge(choices)
-            if "trainer" in choices:
-                values = self._said_by_trainer(str(choices["trainer"].value())) + values
-            if str(choices["trainer"].value() if "trainer" in choices else "") == SMOKE and "data" not in choices:
+            trainer = str(choices["trainer"].value()) if "trainer" in choices else None
+            if trainer is not None:
+                values = self._said_by_trainer(trainer) + values
+            if trainer == SMOKE and "data" not in choices:
                 config, values = self._with_stand_in(config, choices, values)
             self._drop_keys_of_others(config, choices)
             for override in values:

@@ -61,7 +61,7 @@ class Driver:
         self.running: list[Running] = []
         self.signals: list[int] = []
         # Threads are counted when torch loads, in the server that all jobs are forked from.
-        threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // num_slots)))
+        threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // num_slots)))
         os.environ.setdefault("MKL_NUM_THREADS", threads)
         # Helper processes are started as `python -c`, which would look for modules in the working directory.
         os.environ["PYTHONSAFEPATH"] = "1"
@@ -166,6 +166,6 @@ class Driver:
                 entry.process.kill()
 
 
-def _cores() -> int:
+def cores() -> int:
     """What this process may use; macOS cannot say more than what there is."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

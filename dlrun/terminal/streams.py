@@ -52,8 +52,8 @@ class Enduring:
 
 
 @contextlib.contextmanager
-def enduring() -> Iterator[tuple[Enduring, Enduring]]:
-    """stdout and stderr as `Enduring` streams, in which a letter that their encoding has not becomes a `?`."""
+def enduring() -> Iterator[Enduring]:
+    """Gives stdout; it and stderr are `Enduring`, and a letter that their encoding has not becomes a `?`."""
     _open_what_is_closed()
     before = sys.stdout, sys.stderr
     for stream in before:
@@ -62,7 +62,7 @@ def enduring() -> Iterator[tuple[Enduring, Enduring]]:
     out, err = Enduring(before[0]), Enduring(before[1])
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
     try:
-        yield out, err
+        yield out
     finally:
         out.flush()
         err.flush()

@@ -81,15 +81,16 @@ def _processor() -> Iterator[Line]:
     import torch
 
     from dlrun.engine import device as devices
+    from dlrun.sweep.driver import cores
 
-    cores, threads = _cores(), torch.get_num_threads()
+    num, threads = cores(), torch.get_num_threads()
     bf16 = "bf16 in hardware" if devices.bf16_is_native() else "no bf16 instructions: bf16 is slower than fp32"
-    yield OK, "cpu", f"{cores} cores, {threads} used by torch, {bf16}"
-    if threads > cores:
-        yield WARNING, "threads", f"{threads} threads on {cores} cores wait for each other; use device.threads={cores}"
+    yield OK, "cpu", f"{num} cores, {threads} used by torch, {bf16}"
+    if threads > num:
+        yield WARNING, "threads", f"{threads} threads on {num} cores wait for each other; use device.threads={num}"
     load = os.getloadavg()[0]
-    if load > cores:
-        yield WARNING, "load", f"{load:.1f} on {cores} cores: other programs are at work, and training will be slower"
+    if load > num:
+        yield WARNING, "load", f"{load:.1f} on {num} cores: other programs are at work, and training will be slower"
 
 
 def _memory() -> Iterator[Line]:
@@ -185,9 +186,10 @@ def _training() -> Iterator[Line]:
 def _recipes() -> int:
     """A run of two batches of each recipe, on data that are here, as many at once as there are cores."""
     from dlrun.sweep import grid
+    from dlrun.sweep.driver import cores
 
     names = [recipe["name"] for recipe in catalogue.experiments([])]
-    options = ["trainer=smoke", "device.threads=1", f"sweep.jobs={_cores()}"]
+    options = ["trainer=smoke", "device.threads=1", f"sweep.jobs={cores()}"]
     started = time.perf_counter()
     home = tempfile.mkdtemp(prefix="dlrun-doctor-")
     if not grid.try_each(pathlib.Path(home), names, options):
@@ -195,10 +197,6 @@ def _recipes() -> int:
     shutil.rmtree(home)
     print(f"ok: {len(names)} recipes in {time.perf_counter() - started:.0f} s")
     return 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

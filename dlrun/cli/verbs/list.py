@@ -73,18 +73,13 @@ def _runs(folders: Any) -> list[dict[str, Any]]:
             "path": str(row.path),
             "state": row.ended,
             "metric": row.watch,
-            "value": _finite(row.metrics.get(row.watch)),
+            "value": row.metrics.get(row.watch),
             "epochs": row.epochs,
             "seconds": row.seconds,
             "started": row.started,
         }
         for row in reversed(rows)
     ]
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no word for nan."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _print(name: str, found: Any, folders: list[str]) -> None:
@@ -133,7 +128,7 @@ def _data_set(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _run(row: dict[str, Any]) -> tuple[str, ...]:
     value, seconds = (row[key] for key in ("value", "seconds"))
-    shown = "" if value is None else f"{value:.4f}"
+    shown = "" if value is None or math.isnan(value) else f"{value:.4f}"
     return (
         row["path"],
         row["state"],
