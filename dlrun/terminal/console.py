@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from dlrun.terminal.escaping import in_one_line
+
 
 class Console:
     """Prints to the terminal; without one (a pipe, CI) there is no bar, only lines."""
@@ -92,7 +94,8 @@ class SweepTable:
             value = "" if job.value is None else number(job.value)
             seconds = "" if job.seconds is None else f"{job.seconds:.0f}"
             # Text, because rich takes brackets in a string for its own markup.
-            table.add_row(*map(Text, (str(job.number), self._changed(job), state, value, seconds)))
+            cells = str(job.number), self._changed(job), state, value, seconds
+            table.add_row(*(Text(in_one_line(cell)) for cell in cells))
         if len(waiting) > 5:
             table.caption = f"and {len(waiting) - 5} more waiting"
         return table
@@ -112,13 +115,14 @@ def print_metrics(title: str, metrics: dict[str, float], during: Mapping[str, st
     """A table: one row a metric, one column a part; `during`: when the values of a part were taken that are means."""
     parts = list(dict.fromkeys(name.split("/")[0] for name in metrics))
     names = list(dict.fromkeys(name.split("/")[1] for name in metrics))
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(in_one_line(title)), title_justify="left")
     table.add_column("metric")
     for part in parts:
-        table.add_column(f"{part}, during {during[part]}" if during and part in during else part, justify="right")
+        head = f"{part}, during {during[part]}" if during and part in during else part
+        table.add_column(Text(in_one_line(head)), justify="right")
     for name in names:
         cells = [number(metrics[f"{part}/{name}"]) if f"{part}/{name}" in metrics else "" for part in parts]
-        table.add_row(name, *cells)
+        table.add_row(Text(in_one_line(name)), *cells)
     rich_print(table)
 
 

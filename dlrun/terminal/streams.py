@@ -8,12 +8,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from dlrun.terminal.escaping import printable
+
 # What a write says when nobody reads any more: a pipe, a terminal that was closed.
 NOBODY_READS = (errno.EPIPE, errno.ECONNRESET, errno.EIO)
 
 
 class Enduring:
     """A text stream that goes on after its reader has gone; what is written then is lost.
+
+    What does not print is written out, since it may come from a stranger's file; rich draws on the stream behind it.
 
     `lost`: why what was written could not be, where that was no reader's choice (a full disk); None: it could.
     """
@@ -22,7 +26,18 @@ class Enduring:
         self.stream = stream
         self.lost: OSError | None = None
 
+    @property
+    def rich_proxied_file(self) -> "_Drawing":
+        """By this name rich asks a stream for the one behind it."""
+        return _Drawing(self)
+
     def write(self, text: str) -> int:
+        # Around its bars tqdm goes back to the beginning of the line.
+        bar = text.strip("\r")
+        return self.draw(text.replace(bar, printable(bar)) if bar else text)
+
+    def draw(self, text: str) -> int:
+        """Writes `text` as it is."""
         with self._enduring():
             self.stream.write(text)
         return len(text)
@@ -49,6 +64,17 @@ class Enduring:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.stream.fileno())
             os.close(null)
+
+
+class _Drawing:
+    """The stream behind an `Enduring`, for who needs control characters."""
+
+    def __init__(self, stream: Enduring):
+        self.write = stream.draw
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 @contextlib.contextmanager

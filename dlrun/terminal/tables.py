@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlrun.terminal.console import rich_print
+from dlrun.terminal.escaping import in_one_line
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
@@ -20,6 +21,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     if not sys.stdout.isatty():
         print(plain(title, columns, rows, right))
         return
+    columns, rows = _seen(columns), list(map(_seen, rows))
     table = Table(
         title=Text(title) if title else None,
         title_justify="left",
@@ -39,6 +41,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 def plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> str:
     """Aligned columns, two spaces between them."""
+    columns, rows = _seen(columns), list(map(_seen, rows))
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
     lines = [title] if title else []
     for row in (columns, *rows):
@@ -48,3 +51,7 @@ def plain(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], rig
             cells.append(space + cell if column in right else cell + space)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _seen(cells: Sequence[str]) -> list[str]:
+    return [in_one_line(cell) for cell in cells]
