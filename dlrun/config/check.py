@@ -42,6 +42,7 @@ class Trainer:
     eval_every: PositiveInt
     curve_on_test: bool
     save_every: PositiveInt
+    stop_when_warned: bool
     body_lr_scale: PositiveFloat
     unfreeze_every: PositiveInt | None
     watch: str | None

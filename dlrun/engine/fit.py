@@ -79,6 +79,9 @@ def fit(
                 recorder.step(state, step.losses["loss"].item(), step.gradient_norm)
             if profiler is not None:
                 profiler.step()
+            if stop.takes_save():
+                step.guard.raise_if_bad()
+                keeper.last(state)
             if stop.requested:
                 break
         step.guard.raise_if_bad()

@@ -1,14 +1,16 @@
-"""Signals: the first asks for a stop at the next step, the second ends the process at once."""
+"""Signals: the first asks for a stop at the next step, the second ends the process at once; a warning asks to save."""
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WARNINGS = (signal.SIGUSR1, signal.SIGXCPU)  # what a scheduler sends before it ends a job
 
 
 class Interrupted(KeyboardInterrupt):
@@ -23,29 +25,50 @@ class Pruned(Exception):
     """A search has found that this run is not worth going on with; its state is saved."""
 
 
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextlib.contextmanager
+def listening(receive: Handler, warn: Handler) -> Iterator[None]:
+    """Calls `receive` for a signal that stops, and `warn` for a warning, for the length of a `with` block.
+
+    SIGQUIT (Ctrl-\\) prints where the program is, which then goes on. In another than the main thread nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = dict.fromkeys(STOPS, receive) | dict.fromkeys(WARNINGS, warn)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        del handlers[signal.SIGHUP]  # nohup lets a run outlive its terminal
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    if sys.__stderr__ is not None:
+        faulthandler.register(signal.SIGQUIT, sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.unregister(signal.SIGQUIT)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 class Stop:
-    """Whether a signal has asked this run to stop.
+    """What signals have asked of this run.
 
     Inside `deferred()` a signal only sets `requested`, and training stops at the next step,
     where its state can be saved. Outside there is nothing to save, and it raises `Interrupted`.
+    A warning asks to save and go on; with `stops_when_warned` it is like the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stops_when_warned: bool = False) -> None:
         self.requested: int | None = None
-        self._deferring = False
+        self._stops_when_warned = stops_when_warned
+        self._wants_save = self._deferring = False
 
     @contextlib.contextmanager
     def handling(self) -> Iterator["Stop"]:
         """Listens to the signals for the length of a `with` block (in the main thread)."""
-        if threading.current_thread() is not threading.main_thread():
+        with listening(self._receive, self._warn):
             yield self
-            return
-        previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
-        try:
-            yield self
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -56,6 +79,11 @@ class Stop:
         finally:
             self._deferring = False
 
+    def takes_save(self) -> bool:
+        """Whether a warning has come since this was asked last."""
+        wanted, self._wants_save = self._wants_save, False
+        return wanted
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested is not None:
             os._exit(128 + number)
@@ -63,3 +91,9 @@ class Stop:
         if not self._deferring:
             raise Interrupted(number)
         print("\nsaving at the next step; a second signal quits at once", file=sys.stderr)
+
+    def _warn(self, number: int, frame: FrameType | None) -> None:
+        if not self._stops_when_warned:
+            self._wants_save = True
+        elif self.requested is None:  # the system may warn each second
+            self._receive(number, frame)

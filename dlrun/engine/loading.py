@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dlrun.engine import nested
 from dlrun.engine.contracts import Batch, Loader, LoaderOptions, Order, Part
+from dlrun.engine.interrupt import WARNINGS
 from dlrun.engine.order import Random, Sequential, times_before
 
 END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -143,7 +144,8 @@ def _unchanged(batch: Any) -> Any:
 def _live_with_parent(parent: int, worker: int) -> None:
     """Leaves signals to the process that trains, and ends with it."""
     # A forked worker inherits the handlers of the run; only the parent may save and stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, *WARNINGS):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # torch's worker looks whether its parent has changed since it began; one killed before that would leave it for
     # good, with the lock of the run's folder.

@@ -3,7 +3,7 @@
 import contextlib
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dlrun.config import schema
+from dlrun.config.schema import NonNegativeInt, Range
 from dlrun.engine.freezing import Freezing
 
 
@@ -98,6 +100,13 @@ class State:
             "threads": torch.get_num_threads(),
         }
 
+    @staticmethod
+    def check_tree(tree: Any) -> None:
+        """**Raises:** `ValueError` for what cannot be `to_tree`'s value of any run."""
+        rows = schema.check(tree, _Tree)["counters"].get("history", [])
+        if not all(isinstance(value, int | float) for row in rows for value in row.values()):
+            raise ValueError("counters: history: must hold numbers")
+
     def load_tree(self, tree: dict[str, Any]) -> None:
         """Restores `to_tree`'s value; the random generators last, right before training goes on.
 
@@ -114,6 +123,33 @@ class State:
             setattr(self, name, value)
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         _restore_random_state(tree["random"])
+
+
+class _Counters(TypedDict, total=False):
+    epoch: NonNegativeInt
+    batch: NonNegativeInt
+    step: NonNegativeInt
+    lr: float
+    sums: dict[str, Tensor]
+    best_rank: tuple[Any, Any] | None
+    best_epoch: NonNegativeInt
+    history: list[dict[str, Any]]  # of numbers, which may be undefined
+
+
+class _Random(TypedDict):
+    python: tuple
+    numpy: list
+    torch: Tensor
+    cuda: list[Tensor]
+
+
+class _Tree(TypedDict):
+    """What a checkpoint holds of a run."""
+
+    parts: dict[str, dict]
+    counters: _Counters
+    random: _Random
+    threads: Annotated[int, Range(low=1, high=1024)]
 
 
 _STATEFUL = ("model", "optimizer", "scheduler", "warmup", "scaler", "ema")

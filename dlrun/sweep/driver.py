@@ -4,6 +4,7 @@ The processes are forked from a server that has imported the heavy libraries onc
 fails, crashes or hangs ends alone.
 """
 
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
+from dlrun import disk
 from dlrun.config.check import Config
+from dlrun.engine.interrupt import listening
 from dlrun.store.sweep_record import Job
 from dlrun.sweep import jobs, worker
 from dlrun.terminal.console import SweepTable
@@ -56,6 +59,7 @@ class Driver:
 
     def __init__(self, home: pathlib.Path, source: Source, num_slots: int, timeout_minutes: float | None):
         self.home, self.source = home, source
+        self.stops_when_warned = False
         self.limit = timeout_minutes * 60 if timeout_minutes else float("inf")
         self.slots = list(range(num_slots))
         self.running: list[Running] = []
@@ -70,19 +74,14 @@ class Driver:
 
     def drive(self) -> int | None:
         """Returns the signal that stopped the sweep, or None when there is no job left to run."""
-        previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        (self.home / "logs").mkdir(exist_ok=True)
-        try:
-            with SweepTable(self.source.jobs) as table:
+        disk.folder(self.home / "logs")
+        with listening(self._receive, self._warn), SweepTable(self.source.jobs) as table:
+            self._fill()
+            table.update()
+            while self.running:
+                self._listen()
                 self._fill()
                 table.update()
-                while self.running:
-                    self._listen()
-                    self._fill()
-                    table.update()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         return self.signals[0] if self.signals else None
 
     def _fill(self) -> None:
@@ -102,6 +101,7 @@ class Driver:
         process = self.context.Process(target=worker.work, args=(order, theirs), name=f"job {job.number}")
         process.start()
         theirs.close()
+        self.stops_when_warned = config.trainer.stop_when_warned
         job.state = "running"
         self.running.append(Running(job, process, ours, order.slot, time.monotonic()))
         if self.signals:
@@ -164,6 +164,15 @@ class Driver:
                 entry.process.terminate()
             else:
                 entry.process.kill()
+
+    def _warn(self, number: int, frame: Any) -> None:
+        """Lets the jobs save, or save and end where they are to stop when warned."""
+        if not self.stops_when_warned:
+            for entry in self.running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(entry.process.pid, signal.SIGUSR1)
+        elif not self.signals:
+            self._receive(number, frame)
 
 
 def cores() -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dlrun import disk
 from dlrun.config import check, registry
 from dlrun.errors import RunError, UserError
 from dlrun.store import locks
@@ -42,6 +43,7 @@ class Order:
 
 def work(order: Order, connection: Any) -> None:
     """Runs one job and tells the driver its value, or the reason why there is none."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nothing to save yet
     _leave_terminal(order.log)
     _take_gpu(order.slot)
     # The system's own way again: loader processes from one more server would import torch anew and outlive this job.
@@ -114,7 +116,7 @@ def describe_exit(code: int | None) -> str:
 def _leave_terminal(log: str) -> None:
     """A session of its own, so that Ctrl-C reaches only the driver, and output to the job's log."""
     os.setsid()
-    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    target = disk.appending(log)
     for stream in (1, 2):
         os.dup2(target, stream)
     os.close(target)

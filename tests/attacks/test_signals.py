@@ -1,0 +1,79 @@
+"""Signals save a run: those that stop it, and those by which a scheduler warns."""
+
+import os
+import signal
+
+import pytest
+from tiny import TINY
+
+from dlrun.cli import main
+from dlrun.engine import fit, interrupt
+from dlrun.store import checkpoint, runs
+from dlrun.store.run_folder import RunFolder
+
+LONG = [*TINY, "logger=none", "device.threads=1", "trainer.batch_size=8", "trainer.epochs=3", "folder=run"]
+
+
+@pytest.fixture
+def signalled(tmp_path, monkeypatch):
+    """`signalled(number, words)`: the exit code of a run that is sent a signal in its 5th step."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(number, *words):
+        steps = []
+
+        class Signalled(fit.Step):
+            def __call__(self, *args, **options):
+                steps.append(None)
+                if len(steps) == 5:
+                    os.kill(os.getpid(), number)
+                return super().__call__(*args, **options)
+
+        monkeypatch.setattr(fit, "Step", Signalled)
+        return main.main([*LONG, *words])
+
+    return call
+
+
+def saved_step():
+    return checkpoint.read(runs.open_run("run").path / "checkpoints/last.safetensors")["counters"]["step"]
+
+
+@pytest.mark.parametrize("number", interrupt.STOPS)
+def test_a_signal_that_stops_saves_first(signalled, number):
+    assert signalled(number) == 128 + number
+    assert runs.open_run("run").state == "interrupted" and saved_step() == 5
+
+
+@pytest.mark.parametrize("number", interrupt.WARNINGS)
+def test_a_warning_saves_and_training_goes_on(signalled, monkeypatch, number):
+    saved, last = [], RunFolder.last
+    monkeypatch.setattr(RunFolder, "last", lambda home, state: (saved.append(state.step), last(home, state)))
+    assert signalled(number) == 0
+    assert runs.open_run("run").state == "done" and 5 in saved
+
+
+@pytest.mark.parametrize("number", interrupt.WARNINGS)
+def test_a_warning_stops_where_it_is_to(signalled, number):
+    assert signalled(number, "trainer.stop_when_warned=true") == 128 + number
+    assert runs.open_run("run").state == "interrupted" and saved_step() == 5
+
+
+def test_a_question_where_a_run_is_ends_nothing(signalled, capfd):
+    assert signalled(signal.SIGQUIT) == 0
+    assert "most recent call first" in capfd.readouterr().err
+
+
+def test_a_run_under_nohup_outlives_its_terminal(signalled):
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signalled(signal.SIGHUP) == 0
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_handlers_are_put_back(signalled):
+    watched = (*interrupt.STOPS, *interrupt.WARNINGS)
+    before = [signal.getsignal(number) for number in watched]
+    signalled(signal.SIGUSR1)
+    assert [signal.getsignal(number) for number in watched] == before
