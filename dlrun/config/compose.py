@@ -30,12 +30,15 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from dlrun import disk
 from dlrun.config import places, registry, schema, stand_ins, yaml_file
 from dlrun.errors import UserError
 
 # Hydra before 1.4 wants to be told, 1.4 warns when it is.
 VERSION_BASE: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": "1.3"}
 MAX_JOBS = 10_000
+STORAGE = "sweeper.storage"
+PLACES = ("outputs", "folder", "sweep.folder", STORAGE)  # where a run or a sweep writes
 SMOKE = "smoke"  # the trainer that only asks whether something runs
 # The files of Hydra's own launcher, logging and help, which nothing here reads: most of the time it takes to compose.
 HYDRAS_OWN = [
@@ -148,6 +151,7 @@ class Composer:
                     values.append(override)
         try:
             config = self._merge(choices)
+            _refuse_places(config, {override.key_or_group for override in values})
             trainer = str(choices["trainer"].value()) if "trainer" in choices else None
             if trainer is not None:
                 values = self._said_by_trainer(trainer) + values
@@ -225,7 +229,7 @@ class Composer:
         folders = [places.conf_folder(), *map(pathlib.Path, self.config_dirs)]
         for path in (folder / group / f"{option}.yaml" for folder in folders):
             if path.is_file():
-                read = yaml.safe_load(path.read_text(encoding="utf-8"))
+                read = yaml.safe_load(disk.text(path))
                 return (
                     {key: value for key, value in read.items() if key != "defaults"} if isinstance(read, dict) else {}
                 )
@@ -234,6 +238,8 @@ class Composer:
     def _is_choice(self, override: Override) -> bool:
         """Whether `override` chooses a file of a group. **Raises:** `UserError` if it can mean nothing here."""
         line, key = " ".join((override.input_line or "").split()), override.key_or_group
+        if yaml_file.is_computed(line):
+            raise UserError(f"{line}: {yaml_file.REFERENCES}")
         if override.is_sweep_override():
             raise UserError(f"{line}: lists several values; add -m to run one job for each")
         if override.is_delete():
@@ -286,6 +292,22 @@ def _store_plugins(config_dirs: list[str]) -> None:
                 raise UserError(
                     f"{kind} {name!r} (a plug-in): its defaults must be plain: {_one_line(error)}"
                 ) from error
+
+
+def _refuse_places(config: DictConfig, given: set[str]) -> None:
+    """**Raises:** `UserError` if a file, and not the command line, says to write outside of the working directory."""
+    here = pathlib.Path.cwd()
+    for key in PLACES:
+        place = OmegaConf.select(config, key)
+        if key in given or not isinstance(place, str):
+            continue
+        path = place.removeprefix("sqlite:///") if key == STORAGE else place
+        is_inside = "://" not in path and (here / path).resolve().is_relative_to(here)
+        if not is_inside:
+            raise UserError(
+                f"{key}: a config file says {place}, which is outside of the working directory; if you mean that, "
+                f"give it on the command line: {word(key, place)}"
+            )
 
 
 def _apart(override: Override) -> list[Override]:

@@ -6,6 +6,7 @@ found before torch is imported.
 """
 
 import ast
+import dataclasses
 import difflib
 import functools
 import importlib.util
@@ -123,6 +124,10 @@ def check(value: Any, annotation: Any) -> Any:
         return checked
     if origin in (tuple, list):
         return _check_sequence(value, annotation, origin, arguments)
+    if origin is dict:
+        return _check_mapping(value, annotation, arguments)
+    if typing.is_typeddict(annotation) or dataclasses.is_dataclass(annotation):
+        return _check_record(value, annotation)
     return _check_plain(value, annotation)
 
 
@@ -143,6 +148,8 @@ def describe(annotation: Any) -> str:
         return "a path"
     if origin is Annotated:
         return f"{describe(arguments[0])} {'of ' if arguments[1].low > -math.inf else ''}{arguments[1]}"
+    if origin is dict or typing.is_typeddict(annotation) or dataclasses.is_dataclass(annotation):
+        return "a group of keys"
     if origin in (tuple, list):
         if Ellipsis in arguments or origin is list:
             return f"a list, each {describe(arguments[0])}" if arguments else "a list"
@@ -181,6 +188,43 @@ def _check_sequence(value: Any, annotation: Any, origin: type, arguments: tuple)
         except ValueError as error:
             raise ValueError(f"item {position} {error}") from None
     return origin(checked)
+
+
+def _check_mapping(value: Any, annotation: Any, arguments: tuple) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be {describe(annotation)}, found {value!r}")
+    kind_of_key, kind = arguments
+    checked = {}
+    for key, inner in value.items():
+        try:
+            checked[check(key, kind_of_key)] = check(inner, kind)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+    return checked
+
+
+def _check_record(value: Any, annotation: Any) -> Any:
+    """The fields of a `TypedDict`, which may hold more, or of a dataclass, which is made of them."""
+    if not isinstance(value, dict):
+        raise ValueError(f"must be {describe(annotation)}, found {value!r}")
+    hints, is_open = typing.get_type_hints(annotation, include_extras=True), typing.is_typeddict(annotation)
+    if is_open:
+        required = annotation.__required_keys__
+    else:
+        fields = dataclasses.fields(annotation)
+        none = dataclasses.MISSING
+        required = {field.name for field in fields if field.default is none and field.default_factory is none}
+    for key in required - value.keys():
+        raise ValueError(f"{key}: is missing")
+    checked = {}
+    for key, inner in value.items():
+        if key not in hints and not is_open:
+            raise ValueError(f"{key}: unknown key")
+        try:
+            checked[key] = check(inner, hints.get(key, Any))
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+    return checked if is_open else annotation(**checked)
 
 
 def _check_plain(value: Any, annotation: Any) -> Any:

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from dlrun.config import schema
+
 PARTS = ("train", "val", "test")
 PAD, UNKNOWN = "<pad>", "<unk>"  # in a vocabulary: what fills up shorter rows, and what it does not have
 NOT_COUNTED = -100  # in a target of steps: a step without an answer, as torch's cross-entropy leaves it out
@@ -85,17 +87,16 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DataSpec":
-        """The inverse of `to_dict`, also after a trip through JSON (lists become tuples)."""
-        return cls(**{key: _tuples(value) for key, value in values.items()})
+        """The inverse of `to_dict`, also after a trip through JSON (lists become tuples).
+
+        **Raises:** `ValueError` for what is no such record.
+        """
+        return schema.check(values, cls)
 
 
 def last_part(parts: Collection[str]) -> str:
     """The part that has the last word on a run: test, else val, else train."""
     return next(part for part in reversed(PARTS) if part in parts)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 # Names that a model's null keyword may be filled from.

@@ -3,47 +3,71 @@
 OmegaConf copies what an alias (`*name`) points to: a few lines can stand for millions of values.
 """
 
+import errno
 import math
 import pathlib
+import re
+from collections.abc import Iterator
 
 import yaml
 
+from dlrun import disk
 from dlrun.errors import UserError
 
 # libyaml's where it is built in: ten times faster.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_BYTES = 1_000_000
 MAX_VALUES = 2_000
+REFERENCES = "a config is resolved no further than ${KEY}; write the value, or let the shell put it on the command line"
+_REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
 
 
 def check(path: pathlib.Path) -> None:
     """**Raises:** `UserError` with path and line if it is no UTF-8, no YAML, or far too large for a config."""
+    _checked(path)
+
+
+def read(path: pathlib.Path) -> dict:
+    """The plain values of a file. **Raises:** `UserError` as `check` does."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: is larger than {MAX_BYTES / 1e6:g} MB; a config is short")
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        return yaml.load(_checked(path), _LOADER) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: {explain(error)}") from error
+
+
+def _checked(path: pathlib.Path) -> str:
+    """The text of the file."""
+    try:
+        text = disk.text(path, MAX_BYTES)
+        root = yaml.compose(text, Loader=_LOADER)
         num_values = _expanded(root, {}) if root is not None else 0
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        hint = "; a config is short" if error.errno == errno.EFBIG else ""
+        raise UserError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: {explain(error)}") from error
+    for node in _scalars(root) if root is not None else ():
+        if is_computed(node.value):
+            raise UserError(f"{path}: line {node.start_mark.line + 1}: {node.value!r}: {REFERENCES}")
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: holds no `key: value` lines")
     if num_values > MAX_VALUES:
         raise UserError(
             f"{path}: stands for more than {MAX_VALUES} values, its aliases (*name) written out; a config is short"
         )
+    return text
 
 
-def read(path: pathlib.Path) -> dict:
-    """The plain values of a file. **Raises:** `UserError` as `check` does."""
-    check(path)
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: {explain(error)}") from error
+def is_computed(text: str) -> bool:
+    """Whether OmegaConf would do more with `text` than put in the values of other keys (`${trainer.epochs}`).
+
+    Its resolvers read the environment (`${oc.env:HOME}`), and a config may be a stranger's.
+    """
+    while (shorter := _REFERENCE.sub("", text)) != text:
+        text = shorter
+    return "${" in text
 
 
 def explain(error: Exception) -> str:
@@ -53,6 +77,18 @@ def explain(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "is nested too deeply"
     return " ".join(str(error).split())
+
+
+def _scalars(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """Each once, however many aliases it has."""
+    seen, waiting = set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.ScalarNode):
+            yield node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            waiting += [part for child in node.value for part in (child if isinstance(child, tuple) else (child,))]
 
 
 def _expanded(node: yaml.Node, known: dict[int, float]) -> float:

@@ -8,7 +8,6 @@ that come later by `dlrun resume FOLDER`.
 import math
 import pathlib
 import secrets
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from dlrun.store.sweep_record import Job, Plan
 from dlrun.sweep import jobs, recipe, space
 from dlrun.sweep.driver import Driver
 from dlrun.sweep.space import Axis
+from dlrun.terminal.escaping import quoted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -43,7 +43,7 @@ def start(overrides: list[str], plan: Plan) -> int:
     if goal.base.sweeper.storage is not None:
         from dlrun.sweep import study
 
-        study.storage(goal.base.sweeper.storage, pathlib.Path())
+        study.create(goal.base.sweeper.storage, name, goal.mode)
     home = jobs.make_home(goal.base)
     plan.jobs = [Job(number, [], {}) for number in range(goal.base.sweeper.trials)]
     # Before anything else: a folder without a record can be neither resumed nor used again.
@@ -78,13 +78,14 @@ class _Goal:
     """What is searched: the words that all trials have, the axes, and which metric is to become best."""
 
     def __init__(self, plan: Plan, more: list[str] | None = None):
-        search = plan.search or {}
+        search = plan.search
+        assert search is not None, "a grid has none, and does not come here"
         self.study = search["study"]
         fixed = search["fixed"] + (more or [])
         self.composer = compose.Composer(plan.config_dirs)
         self.base = check.parse(self.composer.tree(fixed))
         keys = {override.key_or_group for override in compose.parse(fixed)}
-        found = {axis.key: axis for part in ("space", "listed") for axis in space.read(search[part])}
+        found = {axis.key: axis for part in (search["space"], search["listed"]) for axis in space.read(part)}
         self.axes: list[Axis] = [axis for key, axis in found.items() if key not in keys]
         if not self.axes:
             raise UserError(
@@ -150,7 +151,7 @@ def _search(home: pathlib.Path, plan: Plan, goal: _Goal, trials: int | None = No
     source = _Trials(home, plan, goal, study)
     stopped = Driver(home, source, options.sweep.jobs, options.sweep.timeout_minutes).drive()
     if stopped is not None:
-        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home))}", file=sys.stderr)
+        print(f"interrupted; go on with: dlrun resume {quoted(home)}", file=sys.stderr)
         return 128 + stopped
     with locks.locked(home / ".lock"):
         return _conclude(home, source)
@@ -255,7 +256,6 @@ def _conclude(home: pathlib.Path, source: _Trials) -> int:
     elsewhere = sum(job.state == "running" for job in trials)
     if elsewhere:
         print(f"dlrun: note: other processes still work on {elsewhere} trials; the last to end sums up all of them")
-    quoted = shlex.quote(str(home))
     if done:
         report.report([str(home)])
         best = comparison.best_first(done, lambda job: job.value, source.goal.mode)[0]
@@ -263,7 +263,7 @@ def _conclude(home: pathlib.Path, source: _Trials) -> int:
         about = f"Trial {best.number} of a search: {source.goal.watch} {best.value:.4f} with {told}"
         recipe.write(home, "best", runs.open_run(home / str(best.number)).config, about)
         print(f"trial   {best.number} is the best: {told}")
-        print(f"repeat  dlrun --config-dir {quoted} experiment=best")
+        print(f"repeat  dlrun --config-dir {quoted(home)} experiment=best")
     print(f"folder  {home}")
-    print(f"more    dlrun resume {quoted} sweeper.trials={2 * len(trials)}")
+    print(f"more    dlrun resume {quoted(home)} sweeper.trials={2 * len(trials)}")
     return 0 if done else 1

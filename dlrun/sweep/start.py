@@ -55,7 +55,11 @@ def _with_own_axes(overrides: list[str], config_dirs: list[str]) -> tuple[list[s
     base = check.parse(tree)
     if any(override.key_or_group == "experiment" and override.is_sweep_override() for override in parsed):
         return overrides, base
-    return overrides + [f"{key}={values}" for key, values in base.sweep.over.items() if key not in given], base
+    own = [f"{key}={values}" for key, values in base.sweep.over.items() if key not in given]
+    for override in compose.parse(own):
+        if override.key_or_group.partition(".")[0] in check.NOT_OF_THE_RUN:
+            raise UserError(f"sweep.over: {override.key_or_group} is no key of a run; give it on the command line")
+    return overrides + own, base
 
 
 def _refuse_search_keys(base: check.Config, keys: Iterable[str]) -> None:

@@ -6,9 +6,14 @@ Who works on a trial is known by a lock file that the system lets go of when its
 a trial that nobody holds can be taken up again by anyone, on any machine that shares the folder.
 """
 
+import contextlib
 import fcntl
 import os
 import pathlib
+import re
+import sqlite3
+import sys
+import urllib.parse
 from typing import Any
 
 import numpy as np
@@ -18,8 +23,10 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from dlrun import disk
 from dlrun.config.check import Sweeper
 from dlrun.errors import UserError
 from dlrun.store import locks
@@ -29,6 +36,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 # How a trial that has ended is called here and there.
 STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 NAMES = {state: name for name, state in STATES.items()}
 
 
@@ -43,11 +51,14 @@ class Study:
         self.home, self.options = home, options
         self.distributions = {axis.key: _distribution(axis) for axis in axes}
         self.claims: dict[int, int] = {}
-        (home / "claims").mkdir(exist_ok=True)
+        disk.folder(home / "claims")
+        disk.refuse_links(home)
         with locks.locked(home / ".lock"):
-            place, direction = storage(options.storage, home), "maximize" if mode == "max" else "minimize"
+            place = storage(options.storage, name, home)
             if name not in optuna.get_all_study_names(place):
-                optuna.create_study(storage=place, study_name=name, direction=direction)
+                if options.storage is not None:
+                    raise UserError(f"sweeper.storage: there is no study {name} in {_shown(options.storage)}")
+                optuna.create_study(storage=place, study_name=name, direction=DIRECTIONS[mode])
             self.study = optuna.load_study(storage=place, study_name=name, pruner=_pruner(options, max_epochs))
             if "trials" not in self.study.user_attrs:
                 self.set_wanted(options.trials)
@@ -129,11 +140,43 @@ class Study:
         os.close(self.claims.pop(number))
 
 
-def storage(url: str | None, home: pathlib.Path) -> BaseStorage:
-    """The storage at `url`, or the log file in `home`. **Raises:** `UserError` if it cannot be opened."""
+def create(url: str, name: str, mode: str) -> None:
+    """A study in the storage at `url`; `mode` is max or min. **Raises:** `UserError` if it cannot be opened."""
+    optuna.create_study(storage=_open(url), study_name=name, direction=DIRECTIONS[mode])
+
+
+def storage(url: str | None, name: str, home: pathlib.Path) -> BaseStorage:
+    """The storage at `url`, which holds the study `name` already, or the log file in `home`.
+
+    **Raises:** `UserError` if it cannot be opened.
+    """
     if url is None:
         path = str(home / "study.log")
         return JournalStorage(JournalFileBackend(path, _JournalLock(path)))
+    # The address stands in a record, which may be a stranger's: a file that holds no study is not touched.
+    kind, _, path = url.partition(":///")
+    if kind.startswith("sqlite") and not _holds_study(path.partition("?")[0], name):
+        raise UserError(f"sweeper.storage: there is no study {name} in {_shown(url)}")
+    print(f"dlrun: note: this search keeps its trials in {_shown(url)}", file=sys.stderr)
+    return _open(url)
+
+
+def _holds_study(path: str, name: str) -> bool:
+    address = f"file:{urllib.parse.quote(path)}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            found = database.execute("select 1 from studies where study_name = ?", (name,)).fetchone()
+            return found is not None
+    except sqlite3.Error:
+        return False
+
+
+def _shown(url: str) -> str:
+    """`url` without a password."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url)
+
+
+def _open(url: str) -> BaseStorage:
     try:
         return optuna.storages.get_storage(url)
     except Exception as error:  # every driver of a database has errors of its own
@@ -152,7 +195,7 @@ class _JournalLock(JournalFileOpenLock):
         self.held: list[int] = []
 
     def acquire(self) -> bool:
-        file = os.open(self.path, os.O_RDWR)
+        file = disk.appending(self.path)
         fcntl.flock(file, fcntl.LOCK_EX)
         self.held.append(file)
         cut_half_line(file)

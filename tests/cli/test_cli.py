@@ -46,7 +46,7 @@ WRONG = {
     "model.channels=[1,{_target_:os.system}]": "model.channels[1]._target_: a config names registered things",
     "seed=${seed}": "config: seed: Recursive interpolation detected",
     "seed=${nope}": "config: seed: Interpolation key 'nope' not found",
-    "seed=${oc.env:DLRUN_NOPE}": "config: seed: KeyError raised while resolving interpolation",
+    "seed=${oc.env:DLRUN_NOPE}": "seed=${oc.env:DLRUN_NOPE}: a config is resolved no further than ${KEY}",
     "trainer.epochs=???": "config: trainer.epochs: Missing mandatory value",
     "model.channels.9=1": "config: model.channels[9]: list index out of range",
     "model.channels.x=1": "model.channels.x: cannot be set: invalid literal",

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from dlrun.config import check, compose
 from dlrun.errors import UserError
 from dlrun.sweep.space import Choices, Interval
-from dlrun.sweep.study import Study, cut_half_line
+from dlrun.sweep.study import Study, create, cut_half_line
 
 AXES = [Interval("optimizer.lr", 1e-5, 1e-1, log=True), Interval("trainer.batch_size", 16, 64, step=16)]
 AXES += [Choices("model", ("mlp", "cnn"))]
@@ -168,6 +168,7 @@ def test_a_database_holds_the_studies_of_many_folders(tmp_path):
     studies = []
     for home in homes:
         home.mkdir()
+        create(url, home.name, "max")
         studies.append(Study(home, home.name, "max", options(storage=url, trials=2), AXES, 9))
     assert [study.claim().number for study in studies] == [0, 0]
     again = Study(homes[0], "a", "max", options(storage=url, trials=2), AXES, 9)
