@@ -25,20 +25,21 @@ ROOMS = {
     "data": {"engine", "config"},
     "augment": {"engine", "config"},
     "optim": {"config"},
-    "store": {"config"},
+    "store": {"config", "terminal"},
     "engine": {"config"},
     "config": set(),
     "plots": set(),
     "terminal": set(),
+    "disk": set(),
     "errors": set(),
     "__init__": set(),
 }  # fmt: skip
-EVERYWHERE = {"errors", "__init__"}
+EVERYWHERE = {"disk", "errors", "__init__"}
 # Within a room: all that a model knows of the rest of dlrun, and all that the engine does.
 ONLY = {
     "models": {"dlrun.config.schema", "dlrun.config.kernels", "dlrun.config.registry", "dlrun.config.networks"},
     "optim": {"dlrun.config.schema", "dlrun.config.registry"},
-    "engine": {"dlrun.config.spec"},
+    "engine": {"dlrun.config.schema", "dlrun.config.spec"},
 }
 LIBRARIES = {"hydra": {"dlrun.config.compose", "dlrun.cli.hydra_flags"}, "omegaconf": {"dlrun.config", "dlrun.store"}}
 

@@ -1,9 +1,16 @@
 """The words after a verb, read with dlrun's manners."""
 
 import argparse
+import os
+import re
 from typing import NoReturn
 
 from dlrun.errors import UserError
+
+
+def is_override(word: str) -> bool:
+    """Whether a word after a verb is `key=value`, and not the path of a folder that is called `a=b`."""
+    return re.match(r"[A-Za-z_]\w*(\.\w+)*=", word) is not None and not os.path.exists(word)
 
 
 class Arguments(argparse.ArgumentParser):

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from dlrun import disk
 from dlrun.config.schema import few
 from dlrun.errors import UserError
 
@@ -38,7 +39,7 @@ def matches(path: Path, checksum: str | None) -> bool:
     if not path.is_file() or checksum is None:
         return path.is_file()
     algorithm, _, expected = checksum.partition(":")
-    with open(path, "rb") as file:
+    with disk.opened(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest() == expected
 
 
@@ -130,9 +131,9 @@ def unzip(archive: Path, folder: Path, names: Sequence[str]) -> None:
 
 def _opened(archive: Path) -> IO[bytes]:
     """The bytes of a tar archive, which may be compressed."""
-    with open(archive, "rb") as file:
+    with disk.opened(archive) as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
-    return _CappedGzip(archive) if is_gzip else open(archive, "rb")  # type: ignore[return-value]
+    return _CappedGzip(archive) if is_gzip else disk.opened(archive)  # type: ignore[return-value]
 
 
 def _move_into(scratch: Path, folder: Path) -> None:

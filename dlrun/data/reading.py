@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from dlrun import disk
 from dlrun.data.download import CHUNK_BYTES, MAX_BYTES
 from dlrun.errors import UserError
 
@@ -30,7 +31,7 @@ def read_utf8(path: Path, key: str = "path") -> bytes:
     **Raises:** `UserError` for a file that cannot be read or is no text in UTF-8: the row, and what to do.
     """
     try:
-        with open(path, "rb") as file:
+        with disk.opened(path) as file:
             is_packed = file.peek(2).startswith(b"\x1f\x8b")
             content = _at_most(gzip.GzipFile(fileobj=file) if is_packed else file, path)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlrun import disk
 from dlrun.config.spec import PARTS
 from dlrun.data.notes import say
 from dlrun.engine.contracts import DataSet, Part
@@ -233,7 +234,7 @@ def content_of(path: str | PurePath, whole: bool = True) -> bytes:
     """16 bytes that stand for the content of a file; of one that cannot be read, those of nothing."""
     digest = blake2b(digest_size=16)
     try:
-        with open(path, "rb") as file:
+        with disk.opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             digest.update(b"%d" % size)
             if whole or size <= NUM_BLOCKS * BLOCK_BYTES:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlrun import disk
 from dlrun.plots.figure import MUTED, RIGHT, WRONG, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def read(path: pathlib.Path) -> np.ndarray:
     """The picture in a file, (3, H, W) in 0..1."""
     from PIL import Image
 
-    with Image.open(path) as image:
+    with disk.opened(path) as file, Image.open(file) as image:
         return np.asarray(image.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
 
 

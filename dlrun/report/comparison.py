@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from dlrun.config import check
 from dlrun.errors import UserError
 from dlrun.store import runs, sweep_record
+from dlrun.store.records import Status
 
 UNREADABLE = "unreadable"
 LOWER_IS_BETTER = {"loss", "error", "mse", "rmse", "mae", "mape", "perplexity"}
@@ -98,7 +99,12 @@ def collect(folders: Iterable[str | pathlib.Path]) -> list[Row]:
         for path in runs.run_folders(base):
             rows.setdefault(path.resolve(), _read(path))
         for path in base.rglob(sweep_record.NAME):
-            for job in sweep_record.read(path.parent).jobs:
+            try:
+                jobs = sweep_record.read(path.parent).jobs
+            except UserError as error:
+                rows[path.resolve()] = Row(path, UNREADABLE, str(error))
+                continue
+            for job in jobs:
                 place = path.parent / str(job.number)
                 rows[place.resolve()] = _with_job(rows.get(place.resolve()), place, job)
     return sorted(
@@ -180,7 +186,7 @@ def add_first_epoch(rows: Sequence[Row], metric: str, value: float, mode: str) -
 def _read(path: pathlib.Path) -> Row:
     try:
         run = runs.open_run(path)
-        history = [row for row in run.history() if "epoch" in row]
+        history = [row for row in run.history() if math.isfinite(row.get("epoch", math.nan))]
     except UserError as error:
         return Row(path, UNREADABLE, str(error))
     state = run.state
@@ -218,14 +224,16 @@ def _keys(config: dict[str, Any]) -> dict[str, str]:
 
 def as_word(value: Any) -> str:
     """A value as the command line writes it."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=list)
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
 
 
-def _seconds(status: dict[str, Any]) -> float | None:
-    if not status.get("started") or not status.get("finished"):
+def _seconds(status: Status) -> float | None:
+    told = status.get("started"), status.get("finished")
+    try:
+        started, finished = (datetime.datetime.fromisoformat(moment or "") for moment in told)
+        return (finished - started).total_seconds()
+    except (ValueError, TypeError):  # no times, or one of them without its zone
         return None
-    started, finished = (datetime.datetime.fromisoformat(status[key]) for key in ("started", "finished"))
-    return (finished - started).total_seconds()
 
 
 def _points(row: Row, metric: str) -> dict[float, float]:

@@ -2,14 +2,24 @@
 
 import base64
 import html
+import re
 from collections.abc import Collection, Sequence
+
+from dlrun.terminal.escaping import in_one_line as _shown
+
+_MARKUP = re.compile(r"[|`\[\]*!]|(?<!\w)_|_(?!\w)")
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> str:
-    """The same as a Markdown table."""
+    """The same as a Markdown table, in whose cells nothing is markup."""
     rule = ["---:" if column in right else ":---" for column in columns]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
+    escaped = [list(map(in_markdown, row)) for row in (columns, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])) + "\n"
+
+
+def in_markdown(text: str) -> str:
+    """`text` as Markdown shows it: nothing in it is markup, or HTML."""
+    return _MARKUP.sub(r"\\\g<0>", html.escape(_shown(text), quote=False))
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> str:
@@ -17,7 +27,9 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Col
     sides = ['class="right"' if column in right else "" for column in columns]
 
     def line(cells: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag} {side}>{html.escape(cell)}</{tag}>" for cell, side in zip(cells, sides, strict=True))
+        return "".join(
+            f"<{tag} {side}>{html.escape(_shown(cell))}</{tag}>" for cell, side in zip(cells, sides, strict=True)
+        )
 
     body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
     return f"<table>\n<tr>{line(columns, 'th')}</tr>\n{body}\n</table>"
@@ -29,8 +41,8 @@ def html_page(title: str, sections: Sequence[tuple[str, str]], pngs: Sequence[by
         "body{font-family:sans-serif;margin:2em;max-width:80em}td,th{padding:.2em .8em;text-align:left}"
         "tr:nth-child(even){background:#f4f4f4}.right{text-align:right}img{max-width:100%}"
     )
-    head = f'<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n<style>{style}</style>'
+    head = f'<meta charset="utf-8">\n<title>{html.escape(_shown(title))}</title>\n<style>{style}</style>'
     parts = [f"<h2>{html.escape(heading)}</h2>\n{body}" for heading, body in sections]
     parts += [f'<p><img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}"></p>' for png in pngs]
     body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<h1>{html.escape(title)}</h1>\n{body}\n</html>\n'
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<h1>{html.escape(_shown(title))}</h1>\n{body}\n</html>\n'

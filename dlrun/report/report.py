@@ -4,19 +4,20 @@ import csv
 import io
 import os
 import pathlib
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from dlrun import disk
 from dlrun.config import schema
 from dlrun.config.spec import last_part
 from dlrun.errors import UserError
 from dlrun.report import comparison, figures, page
 from dlrun.report.comparison import Group, Row
-from dlrun.store import sweep_record
+from dlrun.store import files, sweep_record
 from dlrun.terminal import tables
 from dlrun.terminal.console import number
+from dlrun.terminal.escaping import quoted
 
 MOST_CURVES = 30
 RIGHT = ("best epoch", "epochs", "seconds", "n")
@@ -70,18 +71,20 @@ def report(
         "report_samples.png": _png(samples) if samples else None,
     }  # fmt: skip
     pictures = {name: content for name, content in drawn.items() if content}
-    text = f"# {title}\n\n{page.markdown(*single, right)}\n"
-    text += "".join(f"- {line}\n" for line in reasons.splitlines())
+    text = f"# {page.in_markdown(title)}\n\n{page.markdown(*single, right)}\n"
+    text += "".join(f"- {page.in_markdown(line)}\n" for line in reasons.splitlines())
     text += "\n## Over seeds\n\nMean ± sample standard deviation of n runs that are done.\n\n"
-    text += page.markdown(*over_seeds, right) + "".join(f"\n![{metric}]({name})\n" for name in pictures)
+    text += page.markdown(*over_seeds, right) + "".join(
+        f"\n![{page.in_markdown(metric)}]({name})\n" for name in pictures
+    )
     sections = [("Runs", page.html_table(*single, right)), ("Over seeds", page.html_table(*over_seeds, right))]
     whole = page.html_page(title, sections, list(pictures.values()))
-    files = {"report.csv": _csv(rows, keys).encode(), "report.md": text.encode(), "report.html": whole.encode()}
-    _write(home, files | drawn)
+    texts = {"report.csv": _csv(rows, keys).encode(), "report.md": text.encode(), "report.html": whole.encode()}
+    _write(home, texts | drawn)
     for note in notes:
         print(note)
     _say_best(rows, metric)
-    print(f"files   {home}: {', '.join([*files, *pictures])}")
+    print(f"files   {home}: {', '.join([*texts, *pictures])}")
 
 
 def _metric(wanted: str | None, rows: list[Row]) -> str:
@@ -103,7 +106,10 @@ def _metric(wanted: str | None, rows: list[Row]) -> str:
 
 def _is_search(home: pathlib.Path) -> bool:
     """Whether the runs are the trials of a search, whose settings followed from each other."""
-    return sweep_record.is_sweep(home) and sweep_record.read(home).search is not None
+    try:
+        return sweep_record.is_sweep(home) and sweep_record.read(home).search is not None
+    except UserError:  # which the table says
+        return False
 
 
 def _related(metric: str, rows: list[Row]) -> list[str]:
@@ -179,10 +185,12 @@ def _csv(rows: list[Row], keys: list[str]) -> str:
     metrics = sorted({name for row in rows for name in row.metrics})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", *keys, *metrics, "best_epoch", "epochs", "seconds", "state", "reason"])
+    head = ["path", *keys, *metrics, "best_epoch", "epochs", "seconds", "state", "reason"]
+    writer.writerow(map(files.csv_cell, head))
     for row in rows:
         values = [row.keys.get(key) for key in keys] + [row.metrics.get(metric) for metric in metrics]
-        writer.writerow([row.path, *values, row.best_epoch, row.epochs, row.seconds, row.state, row.reason])
+        line = [str(row.path), *values, row.best_epoch, row.epochs, row.seconds, row.state, row.reason]
+        writer.writerow(map(files.csv_cell, line))
     return text.getvalue()
 
 
@@ -236,15 +244,15 @@ def _label(group: Group, keys: list[str], num_runs: int) -> str:
     return " ".join([*words, f"(mean of {num_runs})"] if num_runs > 1 else words)
 
 
-def _write(home: pathlib.Path, files: dict[str, bytes | None]) -> None:
-    """Writes `files`; one without content is removed, so that it does not tell of an older report."""
+def _write(home: pathlib.Path, contents: dict[str, bytes | None]) -> None:
+    """Writes `contents`; one without content is removed, so that it does not tell of an older report."""
     try:
         home.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
+        for name, content in contents.items():
             if content is None:
                 (home / name).unlink(missing_ok=True)
             else:
-                (home / name).write_bytes(content)
+                disk.write(home / name, content)
     except OSError as error:
         raise UserError(
             f"report: cannot write to {home} ({error.strerror}); choose another folder with --output FOLDER"
@@ -262,8 +270,6 @@ def _say_best(rows: list[Row], metric: str) -> None:
     # What did not come to its end is not the best, whatever it measured on the way.
     best = next((row for row in rows if row.state == "done"), rows[0])
     if metric in best.metrics:
-        print(
-            f"best    {best.path}  {metric} {number(best.metrics[metric])}  (dlrun eval {shlex.quote(str(best.path))})"
-        )
+        print(f"best    {best.path}  {metric} {number(best.metrics[metric])}  (dlrun eval {quoted(best.path)})")
     else:
         print(f"dlrun: warning: no run has a value of {metric} yet", file=sys.stderr)

@@ -5,6 +5,7 @@ import pathlib
 import torch
 from torch import Tensor
 
+from dlrun import disk
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config.check import Config
 from dlrun.config.spec import DataSpec
@@ -39,7 +40,7 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation, task: Task)
     )
     path = pathlib.Path(config.outputs) / f"augment-{name}-{data}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(figure))
+    disk.write(path, png_bytes(figure))
     return path
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlrun import __version__
+from dlrun import __version__, disk
 from dlrun.config import registry
 from dlrun.config.check import Config
 from dlrun.config.spec import last_part
@@ -30,6 +30,7 @@ from dlrun.store.checkpoint import DamagedCheckpoint
 from dlrun.store.run_folder import RunFolder, picture_png
 from dlrun.store.runs import has_diverged, samples
 from dlrun.terminal.console import print_metrics
+from dlrun.terminal.escaping import quoted
 
 MOST_SAMPLES = 6
 MOST_WEIGHTS = 10  # numbers
@@ -155,8 +156,8 @@ def _best_model(home: RunFolder, state: State) -> nn.Module:
     model = state.eval_model
     try:
         model.load_state_dict(home.read_best()["model"])
-    except DamagedCheckpoint as error:
-        print(f"dlrun: warning: {error}; testing the last weights, not the best")
+    except (DamagedCheckpoint, RuntimeError) as error:
+        print(f"dlrun: warning: {str(error).splitlines()[0]}; testing the last weights, not the best")
     return model
 
 
@@ -236,9 +237,9 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
     if len(shown) > 1:
         some = {f"epoch {epoch}": images.read(shown[epoch]) for epoch in _early_and_late(list(shown))}
         drawn["samples"] = png_bytes(images.side_by_side(some))
-    (home.path / "plots").mkdir(exist_ok=True)
+    plots = disk.folder(home.path / "plots")
     for name, png in drawn.items():
-        (home.path / "plots" / f"{name}.png").write_bytes(png)
+        disk.write(plots / f"{name}.png", png)
         if recorder.events is not None:
             recorder.events.picture(name, png, state.step)
     embedded = task.embedded(findings) if recorder.events is not None else None
@@ -274,6 +275,6 @@ def _git_commit(folder: pathlib.Path) -> str | None:
 def _say_next(config: Config, path: pathlib.Path, words: list[str]) -> None:
     print(f"folder  {path}")
     if config.logger.tensorboard:
-        print(f"look    tensorboard --logdir {shlex.quote(str(path))}")
-    print(f"test    dlrun eval {shlex.quote(str(path))}")
+        print(f"look    tensorboard --logdir {quoted(path)}")
+    print(f"test    dlrun eval {quoted(path)}")
     print(f"again   {command(words)}", flush=True)

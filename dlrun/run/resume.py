@@ -1,7 +1,6 @@
 """Going on with a run."""
 
 import pathlib
-import shlex
 import sys
 
 from dlrun.config import check, compose
@@ -12,6 +11,7 @@ from dlrun.run.conclude import Result
 from dlrun.run.recorder import Judge
 from dlrun.run.run import run
 from dlrun.store import runs
+from dlrun.terminal.escaping import quoted
 
 # What may change between the parts of a run: how long and where, not what is trained; and where its data now lie.
 CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
@@ -41,7 +41,7 @@ def resume_run(
             "train a new run"
         )
     if finished.state == "done" and not changes:
-        longer = f"dlrun resume {shlex.quote(str(finished.path))} trainer.epochs={2 * config.trainer.epochs}"
+        longer = f"dlrun resume {quoted(finished.path)} trainer.epochs={2 * config.trainer.epochs}"
         longer = "" if spans_run else f"; train it longer with: {longer}"
         print(f"{finished.path} is done{longer}")
         return None

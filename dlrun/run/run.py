@@ -3,13 +3,13 @@
 import contextlib
 import functools
 import pathlib
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
 
 import torch
 
+from dlrun import disk
 from dlrun.config import check
 from dlrun.config.check import Config
 from dlrun.engine import device as devices
@@ -28,6 +28,7 @@ from dlrun.store import files, locks
 from dlrun.store.run_folder import RunFolder
 from dlrun.store.runs import NOT_FINITE
 from dlrun.terminal.console import Console
+from dlrun.terminal.escaping import quoted
 
 
 def run(config: Config, words: list[str], resume: pathlib.Path | None = None, judge: Judge | None = None) -> Result:
@@ -38,7 +39,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
     **Raises:** `UserError` before anything is written; `RunError` if training cannot go on;
     `Interrupted` after a signal and `Pruned` if `judge` gives it up, with the state saved.
     """
-    with Stop().handling() as stop:
+    with Stop(config.trainer.stop_when_warned).handling() as stop:
         device = assemble.device(config)
         dataset = assemble.data(config, stored.kept_of(resume), stored.offered_of(resume, config))
         spec, prepare = assemble.view(config, dataset.spec)
@@ -64,6 +65,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
 
         home = RunFolder(resume or make_folder(config), (f"{'val' if val else 'train'}/{state.watch}", state.mode))
         with locks.owned(home.path), _status(home, config):
+            disk.remove_unfinished(home.path)
             kept = dataset.kept or dataset.found
             if resume is None and kept is not None:
                 home.write_samples(kept.to_tree())
@@ -107,15 +109,15 @@ def make_folder(config: Config) -> pathlib.Path:
 
 def _restore(home: RunFolder, state: State, config: Config) -> None:
     """Loads the newest checkpoint into `state`; a run that has none yet starts anew."""
-    tree, warning = home.read_last()
+    tree, warning = home.read_last(State.check_tree)
     if warning is not None:
         print(f"dlrun: warning: {warning}", file=sys.stderr)
     if tree is None:
         return
     try:
         state.load_tree(tree)
-    except (ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{home.path}: its checkpoint does not fit its config: {reason}") from error
     if config.device.threads is None:
         # Sums in another order round otherwise: the same bits need the same number of threads.
@@ -131,16 +133,17 @@ def _status(home: RunFolder, config: Config) -> Iterator[None]:
         yield
     except Interrupted:
         home.write_status("interrupted")
-        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home.path))}", file=sys.stderr)
+        print(f"interrupted; go on with: dlrun resume {quoted(home.path)}", file=sys.stderr)
         raise
     except Pruned as reason:
         home.write_status("pruned")
-        print(f"pruned: {reason}; train it to its end with: dlrun resume {shlex.quote(str(home.path))}")
+        print(f"pruned: {reason}; train it to its end with: dlrun resume {quoted(home.path)}")
         raise
     except Exception as error:
         explained = _explain(error, config)
-        home.write_status("failed", str(explained))
-        (home.path / "error.txt").write_text("".join(traceback.format_exception(error)))
+        with contextlib.suppress(OSError):  # the disk may be full, the folder gone
+            home.write_status("failed", str(explained))
+            disk.write(home.path / "error.txt", "".join(traceback.format_exception(error)))
         raise explained from error
     home.write_status("done")
 
@@ -157,12 +160,19 @@ def _explain(error: Exception, config: Config) -> Exception:
         # A loader process hands its error on inside a report of many lines, the cause last.
         return RunError(str(error).strip().splitlines()[-1].removeprefix("dlrun.errors.RunError: "))
     text = str(error).splitlines()[0] if str(error) else ""
-    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text:
+    if (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "not enough memory" in text
+        or "can't allocate memory" in text
+    ):
         half = max(1, config.trainer.batch_size // 2)
         return RunError(
             f"out of memory with trainer.batch_size={config.trainer.batch_size}; try trainer.batch_size={half} "
             f"trainer.accumulate={config.trainer.accumulate * 2}, or device.precision=bf16"
         )
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return RunError(f"{place}{error.strerror}; what was saved before is intact: go on with dlrun resume")
     if isinstance(error, RuntimeError) and "DataLoader worker" in text:
         return RunError(
             f"a loader process died ({text}); go on with dlrun resume, or use device.workers=0 "

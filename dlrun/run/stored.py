@@ -1,6 +1,5 @@
 """The config and the samples of a run that stands on disk, also of one that an older dlrun has left."""
 
-import json
 import pathlib
 import sys
 from typing import Any
@@ -12,7 +11,7 @@ from dlrun.data import DATA
 from dlrun.engine.contracts import DataSet
 from dlrun.engine.kept import Kept
 from dlrun.errors import UserError
-from dlrun.store import checkpoint
+from dlrun.store import checkpoint, records
 from dlrun.store.run_folder import OFFERED, SAMPLES
 from dlrun.store.runs import StoredRun
 
@@ -62,9 +61,9 @@ def offered_of(path: pathlib.Path | None, config: Config) -> DataSpec | None:
         return None
     file, kind = files[0], DATA.describe(config.data["name"]).attributes.get("kind")
     try:
-        spec = DataSpec.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        spec = DataSpec.from_dict(records.read(file, dict[str, Any]))
         return spec if spec.kind == kind else None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise UserError(f"{file}: cannot be read: {error}") from error
 
 

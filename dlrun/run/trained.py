@@ -16,7 +16,7 @@ from dlrun.engine.nested import Nested
 from dlrun.errors import UserError
 from dlrun.run import assemble, stored
 from dlrun.store import checkpoint
-from dlrun.store.run_folder import BEST
+from dlrun.store.run_folder import BEST, read_best
 
 MOST_NAMES = 6  # in a message
 
@@ -50,8 +50,9 @@ def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
     **Raises:** `UserError` if the weights are damaged or the data are no longer those of the run.
     """
     try:
-        best = checkpoint.read(path / "checkpoints" / BEST)
-    except checkpoint.DamagedCheckpoint as error:
+        best = read_best(path / "checkpoints" / BEST)
+        then = DataSpec.from_dict(best["spec"])
+    except (checkpoint.DamagedCheckpoint, ValueError) as error:
         raise UserError(f"no usable weights: {error}") from error
     device = assemble.device(config)
     offered = stored.offered_of(path, config)
@@ -61,7 +62,11 @@ def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
         offered = _as_trained(dataset.spec, then, path)
     spec, prepare = assemble.view(config, offered)
     model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
-    model.load_state_dict(best["model"])
+    try:
+        model.load_state_dict(best["model"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: its weights do not fit its config: {reason}") from error
     task = assemble.task(config, spec)
     task.to(device)
     return Trained(device, dataset, offered, spec, prepare, model, task)

@@ -5,13 +5,13 @@ file's metadata together with a digest over both, so that a flipped bit anywhere
 stranger is safe to open. (Older files number their tensors, t00000; the tree names its tensors either way.)
 """
 
-import contextlib
 import hashlib
 import itertools
 import json
 import os
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dlrun import disk
 from dlrun.errors import RunError
 
 METADATA = "__metadata__"  # the one name that safetensors keeps for itself
@@ -36,19 +37,19 @@ def write(path: pathlib.Path, tree: Any, previous: pathlib.Path | None = None) -
 
     **Raises:** `RunError` naming the path and the free space; the old file is still there.
     """
-    content = encode(tree)
-    temporary, reason = path.with_name(path.name + ".tmp"), None
+    content, reason = encode(tree), None
     for attempt in range(3):
         try:
-            _write_verified(temporary, content)
-            if previous is not None and path.exists():
-                os.replace(path, previous)
-            os.replace(temporary, path)
+            with disk.replacing(path) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                read(pathlib.Path(file.name))
+                if previous is not None and path.exists():
+                    os.replace(path, previous)
             _flush_folder(path.parent)
             return
         except (OSError, DamagedCheckpoint) as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             reason = error
             if attempt < 2:
                 time.sleep(0.2 * 4**attempt)
@@ -58,6 +59,7 @@ def write(path: pathlib.Path, tree: Any, previous: pathlib.Path | None = None) -
 def read(path: pathlib.Path) -> Any:
     """The tree in `path`. **Raises:** `DamagedCheckpoint`, also if there is no such file."""
     try:
+        disk.check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             # Copied, because a view of the file's bytes may lie anywhere in memory, and where a vector lies decides in
@@ -68,28 +70,45 @@ def read(path: pathlib.Path) -> Any:
     text = metadata.get("tree", "")
     if metadata.get("digest") != _digest(tensors, text):
         raise DamagedCheckpoint(f"{path}: the content does not match its checksum")
-    return _unpack(json.loads(text), tensors)
+    try:
+        return _unpack(json.loads(text), tensors)
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise DamagedCheckpoint(f"{path}: holds no tree: {type(error).__name__}: {error}") from error
 
 
 def holds_tree(path: pathlib.Path) -> bool:
     """Whether a safetensors file is one of these. **Raises:** `OSError`, `SafetensorError` if it is no such file."""
+    disk.check_regular(path)
     with safe_open(path, framework="pt") as file:
         return {"tree", "digest"} <= set(file.metadata() or {})
 
 
-def read_newest(path: pathlib.Path, previous: pathlib.Path) -> tuple[Any, str | None]:
+def read_newest(path: pathlib.Path, previous: pathlib.Path, check: Callable[[Any], None]) -> tuple[Any, str | None]:
     """The tree in `path`, or in `previous` with a warning that names both.
+
+    `check` raises `ValueError` for a tree of another kind than is wanted.
 
     **Raises:** `DamagedCheckpoint` if neither can be read.
     """
     try:
-        return read(path), None
+        return _read_checked(path, check), None
     except DamagedCheckpoint as error:
+        if not previous.exists():
+            raise
         try:
-            tree = read(previous)
+            tree = _read_checked(previous, check)
         except DamagedCheckpoint as worse:
             raise DamagedCheckpoint(f"{error}; {worse}") from None
         return tree, f"{error}; going on from {previous}"
+
+
+def _read_checked(path: pathlib.Path, check: Callable[[Any], None]) -> Any:
+    tree = read(path)
+    try:
+        check(tree)
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{path}: holds no state of a run: {error}") from error
+    return tree
 
 
 def encode(tree: Any) -> bytes:
@@ -149,14 +168,6 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if "tuple" in value:
         return tuple(_unpack(item, tensors) for item in value["tuple"])
     return {_unpack(k, tensors): _unpack(v, tensors) for k, v in value["items"]}
-
-
-def _write_verified(path: pathlib.Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    read(path)
 
 
 def _flush_folder(folder: pathlib.Path) -> None:

@@ -8,8 +8,10 @@ import pathlib
 import secrets
 from typing import Any
 
+from dlrun import disk
 from dlrun.errors import UserError
 from dlrun.store import locks
+from dlrun.terminal.escaping import quoted
 
 # What a run leaves, beside unfinished .tmp files, that was killed before its config stood there: nothing to go on with.
 LEFTOVERS = {
@@ -45,7 +47,9 @@ def create(base: pathlib.Path, name: str | None = None, key: str | None = None) 
                 continue
             if _is_leftover(path):
                 return path
-            raise UserError(f"{key}: {path} is in use; choose another, or go on with it: dlrun resume {path}") from None
+            raise UserError(
+                f"{key}: {path} is in use; choose another, or go on with it: dlrun resume {quoted(path)}"
+            ) from None
         except OSError as error:
             raise UserError(
                 f"{key}: cannot make {path}: {error.strerror}; choose another folder with {key}=FOLDER"
@@ -58,7 +62,7 @@ def _is_leftover(path: pathlib.Path) -> bool:
     if (path / ".lock").exists():
         with locks.owned(path):
             pass
-    return path.is_dir() and {file.name for file in path.iterdir() if file.suffix != ".tmp"} <= LEFTOVERS
+    return path.is_dir() and {file.name for file in path.iterdir() if file.suffix != disk.UNFINISHED} <= LEFTOVERS
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -79,6 +83,23 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def csv_cell(value: Any) -> Any:
+    """A cell of a table for others: nothing for nan, and no text that a spreadsheet would run as a formula."""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(value):
+        return f"'{value}"
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def to_yaml(values: dict[str, Any]) -> str:
     """A config as YAML text."""
     from omegaconf import OmegaConf
@@ -88,6 +109,4 @@ def to_yaml(values: dict[str, Any]) -> str:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """The whole file or none of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    disk.write(path, text)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
+from dlrun import disk
 from dlrun.errors import UserError
 
 
@@ -17,9 +18,9 @@ from dlrun.errors import UserError
 def owned(path: pathlib.Path) -> Iterator[None]:
     """Holds a folder for one process; the system lets go of it when the process ends.
 
-    **Raises:** `UserError` naming the process that has it.
+    **Raises:** `UserError` naming the process that has it, or a link in the folder.
     """
-    with open(path / ".lock", "a+") as lock:
+    with _opened(path / ".lock") as lock:
         while not _lock_now(lock):
             if not _has_ended(holder := _holder(lock)):
                 raise UserError(f"{path} belongs to a running process ({holder})")
@@ -28,20 +29,21 @@ def owned(path: pathlib.Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
+        disk.refuse_links(path)
         yield
 
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
     """Holds the lock file `path`, once no other process does; the system lets go of it when the process ends."""
-    with open(path, "a") as lock:
+    with _opened(path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def claim(path: pathlib.Path) -> int | None:
     """A descriptor that holds the lock file `path` until it is closed or the process ends; None if another does."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    lock = disk.appending(path)
     if _lock_now(lock):
         return lock
     os.close(lock)
@@ -51,8 +53,16 @@ def claim(path: pathlib.Path) -> int | None:
 def wait_until_free(path: pathlib.Path) -> None:
     """Returns when no process owns the folder: a job whose sweep was killed may still be saving."""
     if (path / ".lock").exists():
-        with open(path / ".lock", "a") as lock:
+        with _opened(path / ".lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _opened(path: pathlib.Path) -> IO[str]:
+    """**Raises:** `UserError` for what cannot be a lock file."""
+    try:
+        return os.fdopen(disk.appending(path), "a+")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be used as a lock: {error.strerror}") from error
 
 
 def _lock_now(lock: IO[str] | int) -> bool:

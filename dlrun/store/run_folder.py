@@ -3,20 +3,38 @@
 import csv
 import datetime
 import io
-import math
 import os
 import pathlib
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 from torch import Tensor
 
+from dlrun import disk
+from dlrun.config import schema
 from dlrun.errors import UserError
 from dlrun.store import checkpoint
-from dlrun.store.files import to_yaml, write_json, write_text
+from dlrun.store.files import csv_cell, to_yaml, write_json, write_text
 
 LAST, PREVIOUS, BEST = "last.safetensors", "last.previous.safetensors", "best.safetensors"
 SAMPLES, OFFERED = "samples.safetensors", "offered.json"
+
+
+class Best(TypedDict):
+    """The best weights and what is needed to use them: the whole config, and what the model saw of its data."""
+
+    model: dict[str, Tensor]
+    config: dict[str, Any]
+    spec: dict[str, Any]
+
+
+def read_best(path: pathlib.Path) -> Best:
+    """The best weights in the file `path`. **Raises:** `DamagedCheckpoint`, also for another kind of checkpoint."""
+    try:
+        return schema.check(checkpoint.read(path), Best)
+    except ValueError as error:
+        raise checkpoint.DamagedCheckpoint(f"{path}: holds no best weights of a run: {error}") from error
 
 
 class RunFolder:
@@ -27,7 +45,7 @@ class RunFolder:
         self.path, self.watch = path, watch
         self.started = _now()
         self.best_extras: dict[str, Any] = {}
-        (path / "checkpoints").mkdir(exist_ok=True)
+        disk.folder(path / "checkpoints")
 
     def write_status(self, state: str, error: str | None = None) -> None:
         """`running`, `done`, `failed`, `interrupted` or `pruned`, with who, when and why."""
@@ -71,11 +89,7 @@ class RunFolder:
 
     def write_sample(self, epoch: int, picture: Tensor) -> None:
         """samples/N.png: what a model shows after an epoch, a picture (C, H, W) in 0..1."""
-        (self.path / "samples").mkdir(exist_ok=True)
-        path = self.path / "samples" / f"{epoch:05d}.png"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(picture_png(picture))
-        os.replace(temporary, path)
+        disk.write(disk.folder(self.path / "samples") / f"{epoch:05d}.png", picture_png(picture))
 
     def write_predictions(self, columns: dict[str, list[Any]]) -> None:
         """predictions.csv: one row an example of the final part, in its order."""
@@ -84,12 +98,12 @@ class RunFolder:
 
     def _write_table(self, name: str, rows: list[dict[str, Any]]) -> None:
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        temporary = self.path / f"{name}.tmp"
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
+        with disk.replacing(self.path / name) as file:
+            lines = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+            writer = csv.DictWriter(lines, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(map(_cells, rows))
-        os.replace(temporary, self.path / name)
+            lines.detach()
 
     def append_metrics(self, history: list[dict[str, float]]) -> None:
         """Adds the last row of `history`; writes the file anew if that brings a new column."""
@@ -97,7 +111,7 @@ class RunFolder:
         if not set(history[-1]) <= set(known) or not (self.path / "metrics.csv").exists():
             self.write_metrics(history)
             return
-        with open(self.path / "metrics.csv", "a", newline="") as file:
+        with os.fdopen(disk.appending(self.path / "metrics.csv"), "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, known, lineterminator="\n").writerow(_cells(history[-1]))
 
     def last(self, state: Any) -> None:
@@ -110,8 +124,10 @@ class RunFolder:
         tree = {"model": dict(state.eval_model.state_dict()), "epoch": state.best_epoch, **self.best_extras}
         checkpoint.write(self.path / "checkpoints" / BEST, tree)
 
-    def read_last(self) -> tuple[Any, str | None]:
-        """The newest whole state and a warning if it is not the newest file; None if there is none yet.
+    def read_last(self, check: Callable[[Any], None]) -> tuple[Any, str | None]:
+        """The newest whole state that `check` raises no `ValueError` for, and a warning if it is not the newest file.
+
+        None if there is none yet.
 
         **Raises:** `UserError` if there are checkpoints and all are damaged.
         """
@@ -119,15 +135,15 @@ class RunFolder:
         if not newest.exists() and not previous.exists():
             return None, None
         try:
-            return checkpoint.read_newest(newest, previous)
+            return checkpoint.read_newest(newest, previous, check)
         except checkpoint.DamagedCheckpoint as error:
             raise UserError(
                 f"no usable checkpoint: {error}; start anew with the command in summary.json or config.yaml"
             ) from error
 
-    def read_best(self) -> Any:
+    def read_best(self) -> "Best":
         """What `best` wrote. **Raises:** `DamagedCheckpoint`."""
-        return checkpoint.read(self.path / "checkpoints" / BEST)
+        return read_best(self.path / "checkpoints" / BEST)
 
 
 def picture_png(picture: Tensor) -> bytes:
@@ -145,4 +161,4 @@ def _now() -> str:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: "" if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+    return {name: csv_cell(value) for name, value in row.items()}

@@ -2,7 +2,7 @@
 
 import csv
 import fcntl
-import json
+import io
 import math
 import os
 import pathlib
@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlrun import disk
 from dlrun.config import yaml_file
 from dlrun.config.spec import last_part
 from dlrun.errors import UserError
+from dlrun.store import records
+from dlrun.store.records import Status, Summary
 
 DIVERGED_FROM_RATIO = 10  # of the last loss to that of the first epoch
 NOT_FINITE = "the loss is not a finite number"  # so begins the reason of a run that ended with it
@@ -26,8 +29,8 @@ class StoredRun:
     path: pathlib.Path
     config: dict[str, Any]
     words: list[str]
-    status: dict[str, Any]
-    summary: dict[str, Any]
+    status: Status
+    summary: Summary
 
     @property
     def state(self) -> str:
@@ -61,8 +64,10 @@ class StoredRun:
         if not path.exists():
             return []
         try:
-            with open(path, newline="", encoding="utf-8") as file:
+            with io.TextIOWrapper(disk.opened(path), encoding="utf-8", newline="") as file:
                 return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read: {error}") from error
 
@@ -76,8 +81,13 @@ def open_run(folder: str | pathlib.Path) -> StoredRun:
         raise UserError(f"{path}: is not the folder of a run{hint}")
     # Written by a run, so plain YAML: ten times faster than OmegaConf where there are hundreds of runs.
     config = yaml_file.read(path / "config.yaml")
-    words = _read_json(path / "overrides.json", [])
-    return StoredRun(path, config, words, _read_json(path / "status.json", {}), _read_json(path / "summary.json", {}))
+    return StoredRun(
+        path,
+        config,
+        words=_read(path / "overrides.json", list[str], []),
+        status=_read(path / "status.json", Status, {}),
+        summary=_read(path / "summary.json", Summary, {}),
+    )
 
 
 def run_folders(base: pathlib.Path) -> list[pathlib.Path]:
@@ -88,26 +98,18 @@ def run_folders(base: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _is_locked(path: pathlib.Path) -> bool:
-    if not path.exists():
-        return False
-    with open(path) as lock:
-        try:
+    try:
+        with disk.opened(path) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return False
 
 
-def _read_json(path: pathlib.Path, otherwise: Any) -> Any:
-    if not path.exists():
-        return otherwise
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(value, type(otherwise)):
-        raise UserError(f"{path}: holds a {type(value).__name__}, not a {type(otherwise).__name__}")
-    return value
+def _read(path: pathlib.Path, kind: Any, otherwise: Any) -> Any:
+    return records.read(path, kind) if os.path.lexists(path) else otherwise
 
 
 def has_diverged(history: Sequence[Mapping[str, float]]) -> bool:

@@ -1,12 +1,11 @@
 """sweep.json: what a sweep has planned, and how each of its jobs stands."""
 
-import json
 import pathlib
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from dlrun.errors import UserError
-from dlrun.store import files
+from dlrun.store import files, records
 
 NAME = "sweep.json"
 
@@ -27,14 +26,23 @@ class Job:
     seconds: float | None = None
 
 
+class Search(TypedDict):
+    """What the trials of a search are made from: the words that all have, and the axes (see sweep/space.py)."""
+
+    study: str
+    fixed: list[str]
+    space: dict[str, Any]
+    listed: dict[str, Any]
+
+
 @dataclass
 class Plan:
-    """What the file holds; `search` (a search alone has it) is what its trials are made from."""
+    """What the file holds; a search alone has a `search`."""
 
     words: list[str]
     config_dirs: list[str]
     jobs: list[Job] = field(default_factory=list)
-    search: dict[str, Any] | None = None
+    search: Search | None = None
 
 
 def write(home: pathlib.Path, plan: Plan) -> None:
@@ -45,12 +53,7 @@ def write(home: pathlib.Path, plan: Plan) -> None:
 def read(home: pathlib.Path) -> Plan:
     """The record of the sweep in `home`. **Raises:** `UserError` if it cannot be one of a sweep."""
     path = home / NAME
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        jobs = [Job(**job) for job in values["jobs"]]
-        plan = Plan(values["words"], values["config_dirs"], jobs, values.get("search"))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+    plan = records.read(path, Plan)
     if not plan.jobs or [job.number for job in plan.jobs] != list(range(len(plan.jobs))):
         raise UserError(f"{path}: its jobs are not numbered from 0")
     return plan

@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ from dlrun.config.schema import suggest
 from dlrun.config.spec import DataSpec
 from dlrun.errors import UserError
 from dlrun.store import checkpoint
-from dlrun.store.run_folder import BEST
+from dlrun.store.run_folder import BEST, read_best
+from dlrun.terminal.escaping import quoted
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -63,21 +63,20 @@ def read(source: str) -> Weights:
 
 def _of_run(path: pathlib.Path) -> Weights:
     try:
-        tree = checkpoint.read(path)
+        tree = read_best(path)
         return Weights(tree["model"], tree["config"], DataSpec.from_dict(tree["spec"]))
     except checkpoint.DamagedCheckpoint as error:
         raise UserError(f"the weights are damaged: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: is a checkpoint, but not of a run's best weights (no {error})") from error
+    except ValueError as error:
+        raise UserError(f"the weights are damaged: {path}: its spec: {error}") from error
 
 
 def _of_file(path: pathlib.Path) -> Weights:
     if path.suffix in PICKLES:
-        quoted = shlex.quote(str(path))
         raise UserError(
             "may be a pickle, which can run code; convert it once: python -c 'import sys, torch; from "
             "safetensors.torch import save_file; save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2])' "
-            f"{quoted} {shlex.quote(str(path.with_suffix(FILES)))}"
+            f"{quoted(path)} {quoted(path.with_suffix(FILES))}"
         )
     try:
         if checkpoint.holds_tree(path):

@@ -1,19 +1,18 @@
 """A grid: every combination of the listed values, in the order of the list."""
 
-import json
 import pathlib
-import shlex
 import sys
-from typing import Any
 
 from dlrun.config import check, compose
 from dlrun.config.check import Config
 from dlrun.errors import UserError
 from dlrun.report import report
-from dlrun.store import locks, sweep_record
+from dlrun.store import locks, records, sweep_record
+from dlrun.store.records import Status
 from dlrun.store.sweep_record import Job, Plan
 from dlrun.sweep import jobs
 from dlrun.sweep.driver import Driver
+from dlrun.terminal.escaping import quoted
 
 
 def start(overrides: list[str], config_dirs: list[str], plan: Plan) -> int:
@@ -44,14 +43,14 @@ def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> int:
     """Runs what is waiting and prints the report. Returns 0, 1 if a job failed, or 128 + signal."""
     stopped = _drive(home, plan, configs)
     if stopped is not None:
-        print(f"interrupted; go on with: dlrun resume {shlex.quote(str(home))}", file=sys.stderr)
+        print(f"interrupted; go on with: dlrun resume {quoted(home)}", file=sys.stderr)
         return 128 + stopped
     if any(job.state == "done" for job in plan.jobs):
         report.report([str(home)])
     failed = jobs.say_failed(home, plan.jobs)
     print(f"folder  {home}")
     if failed:
-        print(f"again   dlrun resume {shlex.quote(str(home))}")
+        print(f"again   dlrun resume {quoted(home)}")
     return 1 if failed else 0
 
 
@@ -107,6 +106,6 @@ def _configs(plan: Plan) -> list[Config]:
     return configs
 
 
-def _status(home: pathlib.Path, job: Job) -> dict[str, Any]:
+def _status(home: pathlib.Path, job: Job) -> Status:
     path = home / str(job.number) / "status.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return records.read(path, Status) if path.exists() else {}

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from dlrun import disk
 from dlrun.config import check, compose, registry
 from dlrun.store import files
 
@@ -17,9 +18,8 @@ def write(home: pathlib.Path, name: str, run_config: dict[str, Any], about: str)
     usual = check.parse(compose.tree(words, [])).to_dict()
     values = {"defaults": [{f"override /{group}": option} for group, option in chosen.items()]}
     values |= {key: value for key, value in _changed(run_config, usual).items() if key not in check.NOT_OF_THE_RUN}
-    (home / "experiment").mkdir(exist_ok=True)
     head = f"# @package _global_\n# {about}\n#   dlrun --config-dir {home} experiment={name}\n"
-    files.write_text(home / "experiment" / f"{name}.yaml", head + files.to_yaml(values))
+    disk.write(disk.folder(home / "experiment") / f"{name}.yaml", head + files.to_yaml(values))
 
 
 def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:

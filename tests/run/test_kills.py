@@ -41,7 +41,7 @@ MOMENTS = [
     ("dlrun.engine.step:Step.__call__", 1, "before"),
     ("dlrun.engine.step:Step.__call__", 8, "after"),  # gradients of one batch of two, in the second epoch
     ("dlrun.engine.fit:evaluate", 2, "after"),
-    ("dlrun.store.checkpoint:_write_verified", 3, "before"),
+    ("dlrun.store.checkpoint:encode", 3, "before"),
     ("dlrun.store.checkpoint:_flush_folder", 3, "before"),  # renamed, not yet flushed
     ("dlrun.store.run_folder:RunFolder.last", 4, "after"),
     ("dlrun.store.run_folder:RunFolder.append_metrics", 4, "before"),  # saved, not yet in metrics.csv

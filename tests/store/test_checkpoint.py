@@ -111,15 +111,15 @@ def test_the_previous_file_is_used_with_one_warning_that_names_both(tmp_path):
     newest, previous = tmp_path / "last", tmp_path / "previous"
     checkpoint.write(newest, {"n": 1}, previous)
     checkpoint.write(newest, {"n": 2}, previous)
-    assert checkpoint.read_newest(newest, previous) == ({"n": 2}, None)
+    assert checkpoint.read_newest(newest, previous, lambda tree: None) == ({"n": 2}, None)
     newest.write_bytes(newest.read_bytes()[:-1])
-    tree, warning = checkpoint.read_newest(newest, previous)
+    tree, warning = checkpoint.read_newest(newest, previous, lambda tree: None)
     assert tree == {"n": 1}
     assert str(newest) in warning
     assert str(previous) in warning
     previous.unlink()
     with pytest.raises(DamagedCheckpoint):
-        checkpoint.read_newest(newest, previous)
+        checkpoint.read_newest(newest, previous, lambda tree: None)
 
 
 class Killed(BaseException):
@@ -146,7 +146,7 @@ def test_a_kill_at_any_stage_of_a_save_loses_nothing(tmp_path, monkeypatch, stag
     with contextlib.suppress(Killed):
         checkpoint.write(newest, {"n": 2}, previous)
     monkeypatch.undo()
-    tree, _ = checkpoint.read_newest(newest, previous)
+    tree, _ = checkpoint.read_newest(newest, previous, lambda tree: None)
     assert tree["n"] in (1, 2)
 
 

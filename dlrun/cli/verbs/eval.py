@@ -1,5 +1,6 @@
 """`dlrun eval RUN [--part test]`: the metrics of a finished run's best weights, measured again."""
 
+from dlrun.cli.arguments import is_override
 from dlrun.errors import UserError
 from dlrun.store import runs
 
@@ -8,8 +9,8 @@ USAGE = "dlrun eval RUN [--part train|val|test] [device.KEY=VALUE] [data.path=FI
 
 def main(words: list[str]) -> int:
     """Prints a table. **Raises:** `UserError` for a folder without usable weights."""
-    overrides = [word for word in words if "=" in word]
-    plain = [word for word in words if "=" not in word]
+    overrides = [word for word in words if is_override(word)]
+    plain = [word for word in words if not is_override(word)]
     wanted = None
     if "--part" in plain:
         place = plain.index("--part")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlrun import disk
 from dlrun.cli.arguments import Arguments
 from dlrun.config.schema import few
 from dlrun.errors import UserError
@@ -118,7 +119,7 @@ def _show(given: argparse.Namespace, run: "Trained", unread: dict[str, str]) -> 
     # All frames of a video at once would not fit into memory.
     for some, own in zip(raw.split(sightings.BATCH_SIZE), _in_turn(images, sightings.BATCH_SIZE), strict=True):
         seen += run.task.sightings(run.outputs((some,)), own, given.score)
-    folder = Path(given.out or OUT)
+    folder = Path(given.out) if given.out else disk.folder(Path(OUT))
     files = sightings.write(run.task, images, seen, folder, given.format)
     rows = [sighting.cells() for sighting in seen]
     print_table("", ["input", *rows[0]], [

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from dlrun.cli.arguments import is_override
 from dlrun.errors import UserError
 from dlrun.store import sweep_record
 
@@ -13,7 +14,7 @@ USAGE = (
 
 def main(words: list[str]) -> int:
     """Returns the exit code of the run or sweep."""
-    if not words or "=" in words[0]:
+    if not words or is_override(words[0]):
         raise UserError(f"resume: which folder? usage: {USAGE}")
     path, overrides = pathlib.Path(words[0]), words[1:]
     if sweep_record.is_sweep(path):

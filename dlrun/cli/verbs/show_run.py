@@ -4,6 +4,7 @@ import pathlib
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from dlrun import disk
 from dlrun.config import pairing
 from dlrun.config.spec import last_part
 from dlrun.data import DATA
@@ -11,6 +12,7 @@ from dlrun.errors import RunError, UserError
 from dlrun.models import MODELS
 from dlrun.report import comparison
 from dlrun.store import runs, sweep_record
+from dlrun.terminal.escaping import quoted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,20 +29,19 @@ def show(folder: str) -> None:
     """Prints how the run in `folder` went, and draws what its model looks at. **Raises:** `UserError` for no run."""
     path = pathlib.Path(folder)
     if sweep_record.is_sweep(path):
-        raise UserError(f"{path}: is a sweep; see its runs: dlrun report {path}")
+        raise UserError(f"{path}: is a sweep; see its runs: dlrun report {quoted(path)}")
     if not path.is_dir():
         raise UserError(f"show: no folder {path}; see dlrun list runs")
     run = runs.open_run(path)
     row = comparison.collect([path])[0]
-    quoted = shlex.quote(str(path))
     print(f"run     {path}")
     print(f"state   {row.ended}" + (f": {row.reason}" if row.reason else ""))
     print(f"time    started {row.started or 'never'}, finished {run.status.get('finished') or 'not yet'}")
     groups = ("model", "data", "optimizer", "scheduler", "seed")
     print(f"config  {' '.join(f'{group}={row.keys.get(group)}' for group in groups)}")
     if row.state == "done":
-        speed = f"{row.epochs} epochs in {row.seconds:.1f} s on {run.summary['device']}"
-        print(f"trained {run.summary['parameters']:,} parameters, {speed}; best epoch {row.best_epoch}")
+        speed = f"{row.epochs} epochs in {row.seconds:.1f} s on {run.summary.get('device')}"
+        print(f"trained {run.summary.get('parameters', 0):,} parameters, {speed}; best epoch {row.best_epoch}")
     if row.metrics:
         from dlrun.terminal.console import print_metrics
 
@@ -52,9 +53,9 @@ def show(folder: str) -> None:
     files = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.name != ".lock")
     print(f"files   {f'{chr(10)}        '.join(files)}")
     if row.state == "done":
-        print(f"test    dlrun eval {quoted}")
+        print(f"test    dlrun eval {quoted(path)}")
     else:
-        print(f"go on   dlrun resume {quoted}")
+        print(f"go on   dlrun resume {quoted(path)}")
     print(f"again   {shlex.join(['dlrun', *run.words])}")
 
 
@@ -77,9 +78,9 @@ def _draw(run: runs.StoredRun) -> list[str]:
 
     folder = run.path / "plots"
     try:
-        folder.mkdir(exist_ok=True)
+        disk.folder(folder)
         for name, (figure, _) in pictures.items():
-            (folder / f"{name}.png").write_bytes(png_bytes(figure))
+            disk.write(folder / f"{name}.png", png_bytes(figure))
     except OSError as error:
         return [f"nothing: {folder} cannot be written ({error.strerror})"]
     return [f"{folder / name}.png: {about}" for name, (_, about) in pictures.items()]

@@ -1,11 +1,11 @@
 """The Olivetti faces, in the file that scikit-learn reads."""
 
-import io
 from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 
+from dlrun import disk
 from dlrun.config.places import data_root
 from dlrun.config.schema import FilePath, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
@@ -64,7 +64,7 @@ class Olivetti(DataSet):
         from scipy.io import loadmat
 
         download.fetch("olivetti", self.folder, self.files, self.mirrors, self.stand_in)
-        pixels = loadmat(io.BytesIO((self.folder / FILE).read_bytes()))["faces"]  # (pixels, images), column by column
+        pixels = loadmat(disk.opened(self.folder / FILE))["faces"]  # (pixels, images), column by column
         images = torch.as_tensor(pixels).byte().T.reshape(-1, 1, SIDE, SIDE).transpose(2, 3).contiguous()
         parts = {}
         for part in self.people.parts:

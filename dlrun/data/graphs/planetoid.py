@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlrun import disk
 from dlrun.config.places import data_root
 from dlrun.config.schema import FilePath
 from dlrun.config.spec import DataSpec
@@ -206,7 +207,7 @@ def _pairs(neighbours: dict[int, list[int]]) -> Tensor:
 
 def _test_index(path: Path) -> list[int]:
     try:
-        return [int(line) for line in path.read_text().split()]
+        return [int(line) for line in disk.text(path).split()]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as one number a line ({error})") from error
 
@@ -290,7 +291,7 @@ def read_pickle(path: Path) -> Any:
     **Raises:** `UserError` for a file that is damaged, or asks for anything but numbers and lists.
     """
     try:
-        with open(path, "rb") as file:
+        with disk.opened(path) as file:
             return _plain(_Reader(file, encoding="latin1").load())
     except Exception as error:
         # A damaged pickle fails in as many ways as there are instructions.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from dlrun import disk
 from dlrun.config.schema import few
 from dlrun.data.notes import say
 from dlrun.errors import UserError
@@ -62,7 +63,7 @@ def is_image(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
-        with open(path, "rb") as file:
+        with disk.opened(path) as file:
             if not _BEGINNINGS.match(file.read(16)):
                 return False
         from PIL import Image

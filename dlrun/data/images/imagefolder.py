@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dlrun import disk
 from dlrun.config.schema import FilePath, PositiveInt, ProperFraction, Seed, few
 from dlrun.config.spec import DataSpec
 from dlrun.data.images.files import LeftOut, entries_of, images_of, is_image, subfolders
@@ -164,10 +165,12 @@ def decoding(path: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            disk.check_regular(path)
             yield
     except Exception as error:  # damaged bytes make PIL's readers raise nearly any type
         # Pillow names the file too.
-        reason = " ".join(str(error).replace(f" {path!r}", "").split()) or type(error).__name__
+        told = getattr(error, "strerror", None) or str(error).replace(f" {path!r}", "")
+        reason = " ".join(told.split()) or type(error).__name__
         raise RunError(f"{path}: cannot be decoded ({reason}); replace or remove it") from error
 
 
@@ -242,7 +245,7 @@ def white_of(paths: Iterable[str]) -> int | None:
 
 def _may_be_deep(path: str) -> bool:
     """Whether the first bytes of a file leave it open that its pixels have more than 8 bits."""
-    with open(path, "rb") as file:
+    with disk.opened(path) as file:
         head = file.read(26)
     is_shallow_png = head.startswith(b"\x89PNG") and len(head) == 26 and head[24] <= 8
     return not is_shallow_png and not head.startswith((b"\xff\xd8", b"GIF8", b"BM", b"RIFF"))

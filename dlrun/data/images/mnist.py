@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlrun import disk
 from dlrun.data import download
 from dlrun.data.images.torchvision_images import TorchvisionImages
 from dlrun.engine.parts import TensorPart
@@ -82,7 +83,7 @@ def _is_whole(path: Path) -> bool:
     """
     if not path.is_file():
         return False
-    with open(path, "rb") as file:
+    with disk.opened(path) as file:
         dimensions = int.from_bytes(file.read(4)) & 0xFF
         sizes = [int.from_bytes(file.read(4)) for _ in range(dimensions)]
     return dimensions > 0 and path.stat().st_size == 4 + 4 * dimensions + math.prod(sizes)

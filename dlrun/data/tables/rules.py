@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dlrun.config import schema
 from dlrun.config.schema import few
 from dlrun.data.tables.csv_reading import SHOWN, Sheet, Words, open_sheet
 from dlrun.data.tables.values import number, ordered, quoted
@@ -90,12 +91,14 @@ class Rules:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Rules":
-        """The inverse of `to_dict`, also after a trip through JSON."""
-        columns = tuple(
-            Column(**each | {"categories": None if each["categories"] is None else tuple(each["categories"])})
-            for each in values["columns"]
-        )
-        return cls(**values | {"na_values": tuple(values["na_values"]), "columns": columns})
+        """The inverse of `to_dict`, also after a trip through JSON.
+
+        **Raises:** `UserError` for what is no such record.
+        """
+        try:
+            return schema.check(values, cls)
+        except ValueError as error:
+            raise UserError(f"the record of how the table was read is damaged: {error}") from error
 
     @classmethod
     def by_names(cls, feature_names: Sequence[str], header: Sequence[str]) -> "Rules":

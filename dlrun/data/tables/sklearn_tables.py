@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlrun import disk
 from dlrun.config.places import data_root
 from dlrun.config.schema import FilePath, ProperFraction, Seed
 from dlrun.config.spec import DataSpec
@@ -130,7 +131,7 @@ class CaliforniaHousing(ValueTable):
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
         archive = {CALIFORNIA_FILE: f"sha256:{CALIFORNIA_SHA256}"}
         download.fetch("california_housing", self.folder, archive, self.mirrors, self.stand_in)
-        x, target = read_california((self.folder / CALIFORNIA_FILE).read_bytes())
+        x, target = read_california(disk.content(self.folder / CALIFORNIA_FILE))
         return self._split(x, target, _value_spec(CALIFORNIA_FEATURES, "MedHouseVal"))
 
 
