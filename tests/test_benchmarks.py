@@ -24,7 +24,9 @@ def benchmark(monkeypatch):
     return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
-@pytest.mark.parametrize("name", ["__main__", "augment", "graphs", "loops", "places", "reached", "shared", "small"])
+@pytest.mark.parametrize(
+    "name", ["__main__", "augment", "graphs", "loops", "places", "reached", "shared", "small", "smoke"]
+)
 def test_a_benchmark_finds_what_it_measures(benchmark, name):
     assert benchmark(name).__doc__
 
@@ -71,3 +73,21 @@ def test_a_header_says_what_runs_have_reached(benchmark, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="optimizer"):
         assert main.main([*words, "optimizer.lr=0.5", "folder=other"]) == 0
         benchmark("reached").header(["run0", "other"])
+
+
+def test_a_header_ends_with_the_seconds_of_a_smoke_run(benchmark):
+    text = "# @package _global_\n# A title\n# Reached: much, seed 0; torch 2.14.\n# Smoke: 9.0 s with old.\ndefaults:\n"
+    new = benchmark("smoke").with_line(text, 1.26)
+    assert new.splitlines()[2:] == [
+        "# Reached: much, seed 0; torch 2.14.", "# Smoke: 1.3 s with trainer=smoke, one thread.", "defaults:",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_recipe_says_what_was_reached_how_and_in_which_time(path):
+    header = " ".join(line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    _, _, reached = header.partition("Reached: ")
+    reached, _, smoke = reached.partition(" Smoke: ")
+    for word in (r"\d", r"\bseeds? \d", r"\d (s|minutes)\b", r"2-core \w+", r"(float32|bfloat16)?, torch 2\.\d+"):
+        assert re.search(word, reached), f"no {word} in: {reached}"
+    assert re.fullmatch(r"\d+\.\d s with trainer=smoke, one thread\.", smoke)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from dlrun import disk
 from dlrun.config import pairing, registry, schema
 from dlrun.config.places import conf_folder, data_root
 from dlrun.config.spec import FILLED
@@ -58,7 +59,7 @@ def experiments(config_dirs: list[str]) -> list[dict[str, Any]]:
 def header(name: str, config_dirs: list[str]) -> list[str]:
     """The comment at the head of a recipe, line by line; empty if there is none."""
     path = _recipes(config_dirs).get(name)
-    return [] if path is None else _header(path.read_text(encoding="utf-8", errors="replace"))
+    return [] if path is None else _header(disk.content(path).decode(errors="replace"))
 
 
 def first_sentence(doc: str) -> str:
@@ -109,12 +110,12 @@ def _family(kinds: Sequence[str], answers: Sequence[str]) -> str:
 
 
 def _experiment(path: pathlib.Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = disk.content(path).decode(errors="replace")
     header = [line.strip() for line in _header(text)]
     title = header[0] if header else ""
     command = next((line for line in header if line.startswith("dlrun ")), f"dlrun experiment={path.stem}")
     start = next((i for i, line in enumerate(header) if line.startswith("Reached:")), len(header))
-    reached = " ".join(header[start:]).removeprefix("Reached:").strip()
+    reached, _, smoke = " ".join(header[start:]).removeprefix("Reached:").strip().partition(" Smoke: ")
     chapter, choice = re.search(r"chapters? (\d+)", title), re.search(r"override /data: (\w+)", text)
     data = registry.of("data")
     known = data.describe(choice[1]).attributes if choice and choice[1] in data else {}
@@ -131,4 +132,5 @@ def _experiment(path: pathlib.Path) -> dict[str, Any]:
         "headline": headline if len(headline) <= _HEADLINE_LENGTH else headline[: _HEADLINE_LENGTH - 1].rstrip() + "…",
         "time": time[0].replace("minutes", "min") if time else None,
         "reached": reached,
+        "smoke": smoke.partition(" with ")[0] or None,
     }

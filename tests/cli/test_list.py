@@ -86,6 +86,7 @@ def test_experiments_from_a_folder_of_ones_own(capsys, tmp_path):
         "headline": "98.1 % test accuracy, mean of 3 seeds.",
         "time": None,
         "reached": "98.1 % test accuracy, mean of 3 seeds.",
+        "smoke": None,
     }
     assert found["plain"]["command"] == "dlrun experiment=plain"
     assert main.main(["list", "experiments", "--config-dir=mine"]) == 0
