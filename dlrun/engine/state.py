@@ -104,8 +104,8 @@ class State:
     def check_tree(tree: Any) -> None:
         """**Raises:** `ValueError` for what cannot be `to_tree`'s value of any run."""
         rows = schema.check(tree, _Tree)["counters"].get("history", [])
-        if not all(isinstance(value, int | float) for row in rows for value in row.values()):
-            raise ValueError("counters: history: must hold numbers")
+        if not all("epoch" in row and all(isinstance(value, int | float) for value in row.values()) for row in rows):
+            raise ValueError("counters: history: must hold rows of numbers, each with its epoch")
 
     def load_tree(self, tree: dict[str, Any]) -> None:
         """Restores `to_tree`'s value; the random generators last, right before training goes on.
@@ -117,6 +117,7 @@ class State:
             raise ValueError(f"the checkpoint and this run differ in {', '.join(sorted(different))}")
         if missing := set(_PLAIN) ^ set(tree["counters"]):
             raise ValueError(f"the checkpoint and this run differ in {', '.join(sorted(missing))}")
+        _check_optimizer(self.optimizer, tree["parts"]["optimizer"])
         for name in ours:
             getattr(self, name).load_state_dict(tree["parts"][name])
         for name, value in tree["counters"].items():
@@ -154,6 +155,39 @@ class _Tree(TypedDict):
 
 _STATEFUL = ("model", "optimizer", "scheduler", "warmup", "scaler", "ema")
 _PLAIN = ("epoch", "batch", "step", "lr", "sums", "best_rank", "best_epoch", "history")
+
+
+def _check_optimizer(optimizer: Optimizer, tree: dict[str, Any]) -> None:
+    """**Raises:** `ValueError` for a state of another form; torch would take it, and fail in the next step."""
+    ours = optimizer.state_dict()["param_groups"]
+    if [_form(group) for group in tree["param_groups"]] != [_form(group) for group in ours]:
+        raise ValueError("the settings of its optimizer are not those of this run")
+    forms: dict[Any, Any] = {}
+    for place, (group, kept) in enumerate(zip(optimizer.param_groups, tree["param_groups"], strict=True)):
+        for parameter, key in zip(group["params"], kept["params"], strict=True):
+            if key in tree["state"]:
+                form = _form(tree["state"][key], parameter.shape)
+                # What an optimizer keeps of a matrix may differ from what it keeps of a vector.
+                if form != forms.setdefault((place, parameter.ndim), form):
+                    raise ValueError("the state of its optimizer does not fit the weights")
+
+
+_OF_DEVICE = ("foreach", "fused", "capturable")
+
+
+def _form(value: Any, shape: torch.Size | None = None) -> Any:
+    """What kind of thing `value` is, and all that is in it; a tensor may be like a parameter of `shape`."""
+    if isinstance(value, dict):
+        # By these the optimizer of another device differs.
+        chosen = {key: inner in (True, False, None) for key, inner in value.items() if key in _OF_DEVICE}
+        return {key: _form(inner, shape) for key, inner in value.items()} | chosen
+    if isinstance(value, list | tuple):
+        return [_form(inner, shape) for inner in value]
+    if isinstance(value, Tensor):
+        return "a parameter's" if value.shape == shape else f"of {value.ndim} dimensions" if value.ndim else "a number"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    return type(value).__name__
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:

@@ -38,11 +38,12 @@ MOST_WEIGHTS = 10  # numbers
 
 @dataclass
 class Result:
-    """A finished run: its folder, its final metrics (`test/accuracy`, ...) and the watched value."""
+    """A finished run: its folder, its final metrics (`test/accuracy`, ...), the watched value, and how it ended."""
 
     path: pathlib.Path
     metrics: dict[str, float]
     value: float
+    outcome: str
 
 
 def announce(
@@ -116,7 +117,9 @@ def conclude(
     for remark in task.remarks(metrics):
         print(f"dlrun: note: {remark}")
     _say_next(config, home.path, words)
-    return Result(home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)))
+    return Result(
+        home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)), outcome
+    )
 
 
 def _weights(model: nn.Module) -> list[str]:

@@ -144,7 +144,7 @@ class Driver:
             self._hear(entry)
         job, code, said = entry.job, entry.process.exitcode, entry.said
         if code == 0 and said:
-            job.state, job.value = said["state"], said["value"]
+            job.state, job.value, job.reason = said["state"], said["value"], said.get("reason")
         elif entry.is_overdue:
             job.state, job.reason = "failed", f"took longer than {self.limit / 60:g} minutes"
         elif self.signals:

@@ -11,7 +11,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import check, compose, pairing
+from dlrun.config import check, compose, pairing, registry
 from dlrun.config.check import Config
 from dlrun.errors import UserError
 from dlrun.report import comparison, report
@@ -103,6 +103,11 @@ class _Goal:
                 "data.val_fraction: a search chooses by the val part, and with 0 there is none; set it above 0, or try "
                 "all values with sweeper=grid"
             )
+        for name in sorted({end.data["name"] for end in ends}):
+            if not registry.of("data").describe(name).attributes.get("has_val", True):
+                raise UserError(
+                    f"data={name}: has no val part, by which a search chooses; try all values with sweeper=grid"
+                )
         watched = {_watched(end) for end in ends}
         if len(watched) > 1:
             names = ", ".join(f"{metric} ({mode})" for metric, mode in sorted(watched))

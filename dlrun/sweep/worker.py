@@ -70,7 +70,9 @@ def _train(order: Order, connection: Any) -> int:
         except Pruned:
             _tell(connection, {"state": "pruned", "value": None})
             return 0
-        _tell(connection, {"state": "done", "value": result.value if result is not None else None})
+        value, outcome = (result.value, result.outcome) if result is not None else (None, None)
+        reason = "training diverged" if outcome == "diverged" else None
+        _tell(connection, {"state": "done", "value": value, "reason": reason})
         return 0
     except (UserError, RunError) as error:
         print(f"dlrun: error: {error}", file=sys.stderr)

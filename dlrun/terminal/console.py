@@ -103,7 +103,8 @@ class SweepTable:
     @staticmethod
     def _outcome(job: Any) -> str:
         if job.state == "done" and job.value is not None:
-            return f"done {number(job.value)} in {job.seconds:.1f} s"
+            end = f" ({job.reason})" if job.reason else ""
+            return f"done {number(job.value)} in {job.seconds:.1f} s{end}"
         return f"{job.state}: {job.reason}" if job.reason else job.state
 
     @staticmethod

@@ -63,3 +63,11 @@ def test_the_bar_follows_batches_of_the_whole_run(monkeypatch):
     shown.progress(epoch=1, batch=4, loss=0.5)
     assert (shown.bar.n, shown.bar.total) == (14, 30)
     shown.close()
+
+
+def test_a_job_whose_training_diverged_says_so(capsys):
+    jobs = [job(0, "running", value=9e9, seconds=1.0, reason="training diverged")]
+    table = console.SweepTable(jobs)
+    jobs[0].state = "done"
+    table.update()
+    assert capsys.readouterr().out.startswith("job   0 of 1  done 9e+09 in 1.0 s (training diverged)")

@@ -20,6 +20,7 @@ class Toy4(DataSet):
     kind: str = "graph"
     target: str = "node_class"
     source: str = "ships"
+    has_val: bool = False
 
     @property
     def spec(self) -> DataSpec:
@@ -50,6 +51,7 @@ class Karate(DataSet):
     kind: str = "graph"
     target: str = "node_class"
     source: str = "ships"
+    has_val: bool = False
 
     def __init__(self, *, labels: Literal["communities", "clubs"] = "communities", weighted: bool = False):
         """**Arguments:**

@@ -29,6 +29,7 @@ class StylePair(DataSet):
     kind: str = "image"
     target: str = "style"
     source: str = "ships"
+    has_val: bool = False
 
     def __init__(
         self, *, content: FilePath | None = None, style: FilePath | None = None, image_size: PositiveInt | None = 128

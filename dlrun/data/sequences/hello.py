@@ -23,6 +23,7 @@ class Hello(DataSet):
     kind: str = "series"
     target: str = "step_class"
     source: str = "ships"
+    has_val: bool = False
 
     def __init__(
         self, *, text: str = "hello", labels: str = "ohlol", encoding: Literal["one_hot", "tokens"] = "one_hot"

@@ -6,6 +6,7 @@ Five ship with scikit-learn; `california_housing` is downloaded in the file form
 import io
 import tarfile
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -69,8 +70,27 @@ class BreastCancer(FeatureTable):
 
     target: str = "binary"
 
+    def __init__(
+        self, *, positive: Literal["malignant", "benign"] = "benign", standardize: bool = True,
+        val_fraction: ProperFraction = 0.1, test_fraction: ProperFraction = 0.2, split_seed: Seed = 42,
+    ):  # fmt: skip
+        """**Arguments:**
+
+        - `positive`: what is looked for, the class that precision, recall and probabilities are about; a doctor looks
+          for `malignant`, scikit-learn numbers them so that it is `benign`.
+        - `standardize`: whether the model gets (x - mean) / std of each feature, by the train part, or the raw values.
+        - `val_fraction`, `test_fraction`: the shares of all rows that become the val and the test part.
+        - `split_seed`: chooses the rows of each part.
+        """
+        super().__init__(
+            standardize=standardize, val_fraction=val_fraction, test_fraction=test_fraction, split_seed=split_seed
+        )
+        self.positive = positive
+
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
         x, target, names, class_names = _shipped("breast_cancer")
+        if self.positive != class_names[1]:
+            target, class_names = 1 - target, class_names[::-1]
         return self._split(x, target, _class_spec(names, "diagnosis", class_names, is_binary=True))
 
 

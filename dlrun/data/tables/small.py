@@ -13,6 +13,7 @@ class ThreePoints(DataSet):
 
     kind: str = "features"
     source: str = "ships"
+    has_val: bool = False
 
     def __init__(self, *, standardize: bool = False):
         """**Arguments:**

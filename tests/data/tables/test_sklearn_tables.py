@@ -80,7 +80,13 @@ def test_values_and_names_are_those_of_scikit_learn():
     assert data.load()["train"].target.tolist() == bunch.target.tolist()
     assert data.spec.feature_names == tuple(bunch.feature_names)
     assert DATA.get("iris")().spec.class_names == ("setosa", "versicolor", "virginica")
-    assert DATA.get("breast_cancer")().spec.class_names == ("malignant", "benign")
+    benign, malignant = DATA.get("breast_cancer")(), DATA.get("breast_cancer")(positive="malignant")
+    assert benign.spec.class_names == ("malignant", "benign")
+    assert malignant.spec.class_names == ("benign", "malignant")
+    (x, y), (same_x, other_y) = (
+        (data.load()["test"].inputs[0], data.load()["test"].target) for data in (benign, malignant)
+    )
+    assert (x == same_x).all() and (y == 1 - other_y).all()
 
 
 def test_diabetes_without_val_part_is_the_split_of_the_notes():
