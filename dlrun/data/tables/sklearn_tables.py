@@ -89,9 +89,12 @@ class BreastCancer(FeatureTable):
 
     def _read_and_split(self) -> tuple[DataSpec, dict[str, Part]]:
         x, target, names, class_names = _shipped("breast_cancer")
-        if self.positive != class_names[1]:
-            target, class_names = 1 - target, class_names[::-1]
-        return self._split(x, target, _class_spec(names, "diagnosis", class_names, is_binary=True))
+        spec, parts = self._split(x, target, _class_spec(names, "diagnosis", class_names, is_binary=True))
+        if self.positive == class_names[1]:
+            return spec, parts
+        wholes = {name: part.take(torch.arange(len(part))) for name, part in parts.items()}
+        turned = {name: TensorPart(whole.inputs, 1 - whole.target) for name, whole in wholes.items()}
+        return replace(spec, class_names=class_names[::-1]), turned
 
 
 class Iris(FeatureTable):
