@@ -93,7 +93,7 @@ class BreastCancer(FeatureTable):
         if self.positive == class_names[1]:
             return spec, parts
         wholes = {name: part.take(torch.arange(len(part))) for name, part in parts.items()}
-        turned = {name: TensorPart(whole.inputs, 1 - whole.target) for name, whole in wholes.items()}
+        turned: dict[str, Part] = {name: TensorPart(whole.inputs, 1 - whole.target) for name, whole in wholes.items()}
         return replace(spec, class_names=class_names[::-1]), turned
 
 
