@@ -8,7 +8,7 @@ import platform
 import shlex
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from dlrun import __version__, disk
-from dlrun.config import registry
+from dlrun.config import compose, registry
 from dlrun.config.check import Config
 from dlrun.config.spec import last_part
 from dlrun.engine import device as devices
@@ -76,10 +76,11 @@ def conclude(
     recorder: Recorder,
     outcome: str,
     kept: Kept | None = None,
+    changed: Mapping[str, str] | None = None,
 ) -> Result:
     """Tests the best weights once, then writes summary, pictures and events and says what to do next.
 
-    `kept` is what the run has kept of its data.
+    `kept` is what the run has kept of its data; `changed` are the keys that set it apart from others of its sweep.
     """
     model, part = _best_model(home, state), last_part(loaders)
     autocast = devices.autocast(config.device.precision, state.device)
@@ -101,7 +102,7 @@ def conclude(
             reason = recorder.events.graph(model, loader.example().inputs)
             if reason is not None:
                 print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
-        recorder.events.hparams(flatten(config.to_dict()), metrics)
+        recorder.events.hparams(_settings(config, words, changed), metrics)
     if outcome == "nothing to learn":
         print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
     if outcome == "stopped early":
@@ -130,6 +131,20 @@ def _weights(model: nn.Module) -> list[str]:
     width = max(map(len, named))
     shown = {name: [f"{value:.4f}" for value in tensor.detach().flatten().tolist()] for name, tensor in named.items()}
     return [f"weights {name.ljust(width)}  {' '.join(values)}" for name, values in shown.items()]
+
+
+def _settings(config: Config, words: list[str], changed: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a table of many runs shows of this one: what its sweep changes, or what it is and what its words set."""
+    values = flatten(config.to_dict())
+    plain = [word for word in words if "=" in word and not word.startswith("-")]
+    said = changed or {
+        "model": "",
+        "data": "",
+        **{given.key_or_group: "" for given in compose.parse(plain)},
+        "seed": "",
+    }
+    keys = [key if key in values else f"{key}.name" for key in said]
+    return {key: values[key] for key in keys if key in values}
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

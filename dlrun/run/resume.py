@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from collections.abc import Mapping
 
 from dlrun.config import check, compose
 from dlrun.errors import UserError
@@ -18,11 +19,12 @@ CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
 
 
 def resume_run(
-    folder: str | pathlib.Path, overrides: list[str] | None = None, judge: Judge | None = None
-) -> Result | None:
+    folder: str | pathlib.Path, overrides: list[str] | None = None, judge: Judge | None = None,
+    changed: Mapping[str, str] | None = None,
+) -> Result | None:  # fmt: skip
     """Goes on with the run in `folder`; returns None if there is nothing left to do.
 
-    `judge` may give it up after an epoch.
+    `judge` and `changed`: see `run`.
 
     **Raises:** `UserError` if it is no run, or an override is not one that may change.
     """
@@ -49,7 +51,7 @@ def resume_run(
         key = compose.parse([word])[0].key_or_group
         section, name = key.split(".")
         print(f"changed {key}: {before[section].get(name)} -> {config.to_dict()[section][name]}", file=sys.stderr)
-    return run(config, finished.words + changes, resume=finished.path, judge=judge)
+    return run(config, finished.words + changes, resume=finished.path, judge=judge, changed=changed)
 
 
 def _check_changeable(key: str, changeable: list[str]) -> None:

@@ -5,7 +5,7 @@ import functools
 import pathlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -31,10 +31,14 @@ from dlrun.terminal.console import Console
 from dlrun.terminal.escaping import quoted
 
 
-def run(config: Config, words: list[str], resume: pathlib.Path | None = None, judge: Judge | None = None) -> Result:
+def run(
+    config: Config, words: list[str], resume: pathlib.Path | None = None, judge: Judge | None = None,
+    changed: Mapping[str, str] | None = None,
+) -> Result:  # fmt: skip
     """Trains, evaluates and records one run; `resume` goes on with the run in that folder.
 
-    `words` is the command line that repeats it; `judge` may give it up after an epoch.
+    `words` is the command line that repeats it; `judge` may give it up after an epoch; `changed` are the keys that set
+    it apart from the other jobs of its sweep.
 
     **Raises:** `UserError` before anything is written; `RunError` if training cannot go on;
     `Interrupted` after a signal and `Pruned` if `judge` gives it up, with the state saved.
@@ -75,7 +79,8 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
                 _restore(home, state, config)
             home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": state.watch}
             logs = config.logger.tensorboard
-            events = Events(home.path, purge_step=state.step + 1 if resume else None) if logs else None
+            purge_step = state.step + 1 if resume else None
+            events = Events(home.path, purge_step, changed) if logs else None
             console = Console(config.trainer.epochs, train.num_batches)
             sample = functools.partial(task.sample, loader=val or train)
             recorder = Recorder(home, events, console, sample, histograms=config.logger.histograms, judge=judge)
@@ -96,7 +101,7 @@ def run(config: Config, words: list[str], resume: pathlib.Path | None = None, ju
                     raise Interrupted(stop.requested or 0)
                 if outcome == "pruned":
                     raise Pruned(f"given up after epoch {state.epoch} of {config.trainer.epochs}")
-                return conclude.conclude(config, words, home, state, task, loaders, recorder, outcome, kept)
+                return conclude.conclude(config, words, home, state, task, loaders, recorder, outcome, kept, changed)
 
 
 def make_folder(config: Config) -> pathlib.Path:

@@ -4,31 +4,40 @@ import contextlib
 import io
 import math
 import pathlib
+import re
 import shutil
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dlrun import disk
 from dlrun.engine import nested
 from dlrun.engine.contracts import Embedded
 
 PROJECTOR = "projector"  # a folder of the run
 THUMBNAIL = 48  # pixels a side
+PICTURES = "visual"  # groups stand in the order of the alphabet: this one behind train/ and val/
+LONGEST_NAME = 100  # of a folder
 
 
 class Events:
-    """One event file in the run's folder.
+    """One event file in the run's folder; that of a sweep's job is in a folder called by what sets the job apart.
+
+    TensorBoard calls a run by its folder: `3/optimizer.lr=0.1`.
 
     `purge_step` hides what an interrupted run wrote after its last checkpoint.
     """
 
-    def __init__(self, folder: pathlib.Path, purge_step: int | None):
+    def __init__(self, folder: pathlib.Path, purge_step: int | None, changed: Mapping[str, str] | None = None):
         # Importing TensorBoard costs a third of a second: only a run that logs pays it.
         from torch.utils.tensorboard import SummaryWriter
 
+        if changed:
+            folder = disk.folder(folder / _name(changed))
         self.writer = SummaryWriter(str(folder), purge_step=purge_step)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
@@ -43,7 +52,7 @@ class Events:
 
     def image(self, name: str, picture: torch.Tensor, step: int) -> None:
         """A picture (C, H, W) in 0..1."""
-        self.writer.add_image(name, picture.detach().float().clamp(0, 1).cpu(), step)
+        self.writer.add_image(f"{PICTURES}/{name}", picture.detach().float().clamp(0, 1).cpu(), step)
 
     def histograms(self, model: nn.Module, step: int) -> None:
         """How the values of each parameter, and of its gradient in the last step, are spread."""
@@ -61,7 +70,8 @@ class Events:
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         image = Summary.Image(encoded_image_string=png)
-        self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+        value = Summary.Value(tag=f"{PICTURES}/{name}", image=image)
+        self.writer._get_file_writer().add_summary(Summary(value=[value]), step)
 
     def projector(self, embedded: Embedded) -> None:
         """Points with their pictures, for the tab Projector."""
@@ -105,6 +115,12 @@ class Events:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def _name(changed: Mapping[str, str]) -> str:
+    """`optimizer.lr=0.1,seed=1`, as a name of a folder."""
+    told = ",".join(f"{key}={value}" for key, value in changed.items())
+    return re.sub(r"[^\w.=,+-]+", "_", told).strip(".")[:LONGEST_NAME] or "run"
 
 
 class _Leaves(nn.Module):

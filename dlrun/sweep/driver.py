@@ -94,6 +94,7 @@ class Driver:
         order = worker.Order(
             config=config.to_dict() | {"folder": str(self.home / str(job.number))},
             words=words,
+            changed=job.changed,
             log=str(jobs.log(self.home, job)),
             slot=self.slots.pop(0),
             is_judged=self.source.judge is not None,

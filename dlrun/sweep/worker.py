@@ -32,10 +32,14 @@ _is_told_to_stop = threading.Event()
 
 @dataclass
 class Order:
-    """What a job is told: its checked config, its words, where to log, its slot, whether a search judges it."""
+    """What a job is told: its checked config, its words, what sets it apart, where to log, its slot.
+
+    `is_judged`: whether a search judges it.
+    """
 
     config: dict[str, Any]
     words: list[str]
+    changed: dict[str, str]
     log: str
     slot: int
     is_judged: bool = False
@@ -66,7 +70,8 @@ def _train(order: Order, connection: Any) -> int:
         judge = partial(_ask, connection) if order.is_judged else None
         is_begun = (path / "config.yaml").exists()
         try:
-            result = resume_run(path, judge=judge) if is_begun else run(checked, order.words, judge=judge)
+            more = {"judge": judge, "changed": order.changed}
+            result = resume_run(path, **more) if is_begun else run(checked, order.words, **more)
         except Pruned:
             _tell(connection, {"state": "pruned", "value": None})
             return 0

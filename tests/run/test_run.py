@@ -12,10 +12,12 @@ import torch
 from plugged_in import plugged_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tiny import TINY
 
 from dlrun.cli import main
 from dlrun.config.check import parse
 from dlrun.config.spec import DataSpec
+from dlrun.run.run import run
 from dlrun.run.trained import measure as evaluate_run
 from dlrun.store import checkpoint, runs
 
@@ -221,13 +223,13 @@ def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
         assert [point.step for point in events.Scalars(name)] == [2, 4, 6, 8, 10, 12, 14]
         assert all(math.isfinite(point.value) and point.value > 0 for point in events.Scalars(name))
     assert all(point.value > 0 for point in events.Scalars("examples_per_second"))
-    assert set(tags["images"]) == {path.stem for path in (folder / "plots").iterdir()}
+    assert set(tags["images"]) == {f"visual/{path.stem}" for path in (folder / "plots").iterdir()}
     assert [point.step for point in events.Histograms("weights/convs.0.weight")] == [5, 10, 15]
     gradients = events.Histograms("gradients/fc.bias")
     assert [point.histogram_value.num for point in gradients] == [10, 10, 10]
     assert all(point.histogram_value.min < 0 < point.histogram_value.max for point in gradients)
     png = (folder / "plots/confusion_matrix.png").read_bytes()
-    assert events.Images("confusion_matrix")[0].encoded_image_string == png
+    assert events.Images("visual/confusion_matrix")[0].encoded_image_string == png
     assert tags["graph"]
     summary = load(folder, "summary.json")["metrics"]
     assert events.Scalars("final/test/loss")[0].value == pytest.approx(summary["test/loss"])
@@ -235,6 +237,23 @@ def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
     values = HParamsPluginData.FromString(settings).session_start_info.hparams
     assert values["optimizer.lr"].number_value == 0.01
     assert values["model.name"].string_value == "cnn"
+    assert not {"augment.name", "trainer.profile_steps", "device.workers"} & set(values)
+
+
+def test_a_job_of_a_sweep_is_called_in_tensorboard_by_what_it_changes(tmp_path, monkeypatch, make_config):
+    monkeypatch.chdir(tmp_path)
+    config = make_config(*TINY, "trainer.epochs=1", "logger.graph=false", "optimizer.lr=0.02", "folder=run")
+    run(config, list(TINY), changed={"optimizer.lr": "0.02", "model": "mlp/../x"})
+    (folder,) = (path.parent for path in (tmp_path / "run").rglob("events.out.tfevents*"))
+    assert folder == tmp_path / "run/optimizer.lr=0.02,model=mlp_.._x"
+    settings = EventAccumulator(str(folder)).Reload().SummaryMetadata("_hparams_/session_start_info")
+    values = HParamsPluginData.FromString(settings.plugin_data.content).session_start_info.hparams
+    assert set(values) == {"optimizer.lr", "model.name"}
+
+
+def test_a_network_of_graphs_is_not_traced(tmp_path, monkeypatch):
+    code, printed = call(["model=gcn", "data=karate", "trainer.epochs=2", "folder=run"], tmp_path, monkeypatch)
+    assert code == 0 and "cannot be drawn" not in printed
 
 
 # ---- the last lines
