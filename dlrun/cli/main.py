@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dlrun import __version__
-from dlrun.cli import hydra_flags
+from dlrun.cli import hydra_flags, hydra_habits
 from dlrun.cli.help import VERBS, WELCOME, help_text
 from dlrun.cli.hydra_flags import SHOWING
 from dlrun.config import registry, schema
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     try:
         _check_surroundings(words)
+        words = hydra_habits.in_our_words(words)
         code = _answer(words)
         if code is None:
             config = _read(words)
@@ -149,6 +150,8 @@ def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:
         if not word.startswith("-"):
             overrides.append(word)
             continue
+        if name in hydra_habits.FLAGS:
+            raise UserError(f"{name}: {hydra_habits.FLAGS[name]}")
         flag = SHORT.get(name, name)
         if flag not in FLAGS:
             raise UserError(f"unknown flag {name!r}{schema.suggest(name, FLAGS)} (flags: {', '.join(FLAGS)})")
