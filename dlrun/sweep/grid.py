@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from collections.abc import Callable
 
 from dlrun.config import check, compose
 from dlrun.config.check import Config
@@ -14,14 +15,17 @@ from dlrun.sweep import jobs
 from dlrun.sweep.driver import Driver
 from dlrun.terminal.escaping import quoted
 
+Choose = Callable[[list[list[str]], list[str]], list[list[str]]]  # (the words of all jobs, config folders): of some
 
-def start(overrides: list[str], config_dirs: list[str], plan: Plan) -> int:
-    """Plans all jobs, checks every config, then runs them. Returns the exit code.
+
+def start(overrides: list[str], config_dirs: list[str], plan: Plan, choose: Choose | None = None) -> int:
+    """Plans all jobs, or those that `choose` leaves, checks every config, then runs them. Returns the exit code.
 
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
     axes = [override.key_or_group for override in compose.parse(overrides) if override.is_sweep_override()]
-    for number, words_of_job in enumerate(compose.expand(overrides, config_dirs)):
+    jobs_words = compose.expand(overrides, config_dirs)
+    for number, words_of_job in enumerate(choose(jobs_words, config_dirs) if choose else jobs_words):
         values = dict(word.lstrip("+").split("=", 1) for word in words_of_job if "=" in word)
         plan.jobs.append(Job(number, words_of_job, {axis: values[axis] for axis in axes}))
     configs = _configs(plan)

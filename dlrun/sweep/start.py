@@ -11,7 +11,7 @@ from dlrun.config import check, compose
 from dlrun.errors import UserError
 from dlrun.store import sweep_record
 from dlrun.store.sweep_record import Plan
-from dlrun.sweep import grid, search, space
+from dlrun.sweep import fitting, grid, search, space
 
 
 def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int:
@@ -19,6 +19,7 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
 
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
+    overrides, is_fitting = fitting.listed(overrides, config_dirs)
     overrides, base = _with_own_axes(overrides, config_dirs)
     parsed = compose.parse(overrides)
     for override in parsed:
@@ -29,9 +30,13 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
             raise UserError(f"{override.input_line}: the keys of the sweep itself cannot be swept")
     plan = Plan(words, [str(pathlib.Path(folder).resolve()) for folder in config_dirs])
     if base.sweeper.name == "optuna":
+        if is_fitting:
+            raise UserError(
+                "fitting: is for a grid; a search compares the settings of one model: leave out sweeper=optuna"
+            )
         return search.start(overrides, plan)
     _refuse_search_keys(base, [override.key_or_group for override in parsed])
-    return grid.start(overrides, config_dirs, plan)
+    return grid.start(overrides, config_dirs, plan, fitting.only if is_fitting else None)
 
 
 def resume(home: pathlib.Path, overrides: list[str]) -> int:
