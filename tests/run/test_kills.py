@@ -121,9 +121,10 @@ def test_killed_at_a_moment(whole, tmp_path, moment):
 @pytest.mark.parametrize("seed", range(RANDOM))
 def test_killed_at_random_moments(whole, duration, tmp_path, seed, record_property):
     moments = random.Random(seed)
+    words = WORDS if seed % 4 else [*WORDS, "device.residency=workers", f"device.workers={1 + seed % 8 // 4}"]
     folder, done, lives = tmp_path / "run", False, 0
     while not done:
-        process = spawn(folder)
+        process = spawn(folder, words)
         # The first kills can fall before the first checkpoint; later ones come ever later.
         lives += 1
         process.join(timeout=moments.uniform(0, 0.5 * duration * (1 + lives)))
