@@ -114,9 +114,7 @@ def check(value: Any, annotation: Any) -> Any:
         # True == 1 in Python, and a flag is not a number.
         if any(value == choice and type(value) is type(choice) for choice in arguments):
             return value
-        near = difflib.get_close_matches(str(value), [str(choice) for choice in arguments], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"must be {describe(annotation)}, found {value!r}{hint}")
+        raise ValueError(f"must be {describe(annotation)}, found {value!r}{suggest(str(value), map(str, arguments))}")
     if origin is Annotated:
         checked = check(value, arguments[0])
         if checked not in arguments[1]:
@@ -171,7 +169,8 @@ def _check_union(value: Any, annotation: Any, arguments: tuple) -> Any:
             return check(value, argument)
         except ValueError:
             continue
-    raise ValueError(f"must be {describe(annotation)}, found {value!r}")
+    choices = [choice for each in arguments if typing.get_origin(each) is Literal for choice in typing.get_args(each)]
+    raise ValueError(f"must be {describe(annotation)}, found {value!r}{suggest(str(value), map(str, choices))}")
 
 
 def _check_sequence(value: Any, annotation: Any, origin: type, arguments: tuple) -> Any:

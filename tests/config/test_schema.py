@@ -45,6 +45,7 @@ def test_a_fitting_value_is_returned_in_its_type(value, annotation, expected):
         ([1], tuple[Fraction, Fraction], "2 values"),
         (3, tuple[PositiveInt, ...], "a list"),
         ("rel", Literal["relu", "tanh"], "did you mean relu?"),
+        ("rel", Literal["relu", "tanh"] | float | None, "did you mean relu?"),
         (1, bool, "true or false"),
         (True, Literal[1, 3], "one of 1, 3"),
     ],
