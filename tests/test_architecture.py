@@ -13,12 +13,16 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the top floor down; a room may import what it lists, all of it further down, and nothing else of dlrun.
 ROOMS = {
     "__main__": {"cli"},
-    "cli": {"sweep", "report", "run", "tasks", "models", "data", "store", "engine", "config", "plots", "terminal"},
+    "cli": {
+        "sweep", "report", "run", "examples", "tasks", "models", "data", "store", "engine", "config", "plots",
+        "terminal",
+    },
     "sweep": {"report", "run", "store", "engine", "config", "terminal"},
     "report": {"store", "config", "plots", "terminal"},
     "run": {
         "tasks", "models", "samplers", "data", "augment", "optim", "store", "engine", "config", "plots", "terminal",
     },
+    "examples": {"tasks", "models", "data", "optim", "engine", "config", "plots"},
     "tasks": {"data", "store", "engine", "config", "plots", "terminal"},
     "models": {"config"},
     "samplers": {"data", "engine", "config"},
@@ -136,6 +140,7 @@ def test_no_file_of_engine_run_or_cli_asks_what_a_task_a_part_or_a_data_set_has(
 # What each answers without: a newcomer waits for no library that it does not need.
 WORDS = [
     *([], ["--help"], ["--version"], ["list"], ["list", "models"], ["list", "data"], ["list", "experiments"]),
+    *(["list", "examples"], ["show", "example"]),
     *(["model=resnt"], ["trainer.epoch=3"], ["optimizer.lr=abc"], ["resnet"], ["--cfg", "job"]),
 ]
 

@@ -69,6 +69,12 @@ def first_sentence(doc: str) -> str:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", paragraph)[0].rstrip(".")
 
 
+def meanings(doc: str) -> dict[str, str]:
+    """What a docstring says of each key under **Arguments:**, on one line."""
+    items = re.findall(r"^- `(\w+)`: (.*(?:\n  .*)*)", doc, re.MULTILINE)
+    return {key: " ".join(text.split()) for key, text in items}
+
+
 def files_of(doc: str, root: pathlib.Path) -> pathlib.Path | None:
     """The place of a data set's files, where its docstring says "Files: `<root>/...`"."""
     place = re.search(r"Files: `<root>/([^`]+)`", doc)

@@ -70,6 +70,26 @@ def iou_histogram(overlap: np.ndarray) -> "Figure":
 
 
 @styled
+def overlap(pair: np.ndarray, iou: float) -> "Figure":
+    """Two boxes (2, 4) x1, y1, x2, y2, and what lies in both, dark; y grows downwards, as in images."""
+    from matplotlib.patches import Rectangle
+
+    figure, (ax,) = new_figure(width=5.4, height=4.6)
+    low, high = np.maximum(pair[0, :2], pair[1, :2]), np.minimum(pair[0, 2:], pair[1, 2:])
+    for (x1, y1, x2, y2), color, name in zip(pair.tolist(), (TRUE, PREDICTED), ("first", "second"), strict=True):
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, facecolor=color, alpha=0.25, label=name))
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=2))
+    if (high > low).all():
+        ax.add_patch(Rectangle(tuple(low.tolist()), *(high - low), facecolor=COLORS[0], alpha=0.6, label="in both"))
+    (left, top), (right, bottom) = pair[:, :2].min(axis=0), pair[:, 2:].max(axis=0)
+    room = 0.08 * max(right - left, bottom - top)
+    ax.set(xlim=(left - room, right + room), ylim=(bottom + room, top - room), xlabel="x", ylabel="y", aspect="equal")
+    ax.set_title(f"Intersection over union: {iou:.4g}")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
 def precision_recall(precision: np.ndarray, names: Sequence[str]) -> "Figure":
     """Precision (101, K) over recall 0 to 1 of each class at IoU 0.5, with its average; NaN: the class has no box."""
     figure, (ax,) = new_figure(width=6.2, height=4.4)

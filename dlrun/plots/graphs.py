@@ -16,6 +16,7 @@ NAMES_UP_TO = 60
 NAME_LENGTH = 22
 RIM = "#FF0000"  # of no class
 MORE_COLORS = "tab20"
+SLOPE = np.array([[0.87, 0.5], [-0.5, 0.87]])  # a turn by 30 degrees
 
 
 @styled
@@ -55,6 +56,42 @@ def gallery(graphs: Sequence[tuple[Any, int]], titles: Sequence[str], right: Seq
     for ax in axes[len(graphs) :]:
         ax.remove()
     figure.suptitle("Graphs: what was predicted, and what is true where that was wrong")
+    return figure
+
+
+@styled
+def messages(edges: Any, names: Sequence[str], texts: Sequence[str], title: str) -> "Figure":
+    """Nodes with their `names` (N,), and on each of the directed `edges` (2, E) what it carries, `texts` (E,)."""
+    import networkx  # late, as matplotlib is
+
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(range(len(names)))
+    pairs = [(source, target) for source, target in np.asarray(edges).T.tolist()]
+    graph.add_edges_from(pairs)
+    carried = {pair: "\n".join(text for own, text in zip(pairs, texts, strict=True) if own == pair) for pair in pairs}
+    found = networkx.kamada_kawai_layout(graph.to_undirected())
+    # A chain goes up from left to right: what stands below a node, at its right, is out of the way of its edges.
+    spread = np.array([found[node] for node in graph])
+    spread -= spread.mean(axis=0)
+    spread = spread @ np.linalg.svd(spread)[2].T @ SLOPE
+    places = dict(zip(graph, spread, strict=True))
+    width, height = 1.4 * np.maximum(np.abs(spread).max(axis=0), (0.5, 0.5))
+    figure, (ax,) = new_figure(width=9, height=min(1 + 8 * height / width, 9), title=title)
+    ax.set(xlim=(-width, width), ylim=(-height, height))
+    bent = {"connectionstyle": "arc3,rad=0.25", "node_size": 500}  # one way beside the other
+    networkx.draw_networkx_nodes(graph, places, ax=ax, node_size=500, node_color=COLORS[5])
+    networkx.draw_networkx_labels(graph, places, {node: str(node) for node in graph}, ax=ax, font_size=10)
+    networkx.draw_networkx_edges(graph, places, ax=ax, edge_color=MUTED, arrowsize=14, **bent)
+    networkx.draw_networkx_edge_labels(
+        graph, places, carried, ax=ax, font_size=8, rotate=False, **bent,
+    )  # fmt: skip
+    for node, name in enumerate(names):
+        x, y = places[node]
+        ax.annotate(
+            name, (x, y), (10, -11), textcoords="offset points", ha="left", va="top", fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    ax.set_axis_off()
     return figure
 
 

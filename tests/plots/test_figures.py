@@ -11,6 +11,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
+from dlrun.examples import EXAMPLES
 from dlrun.plots import feature_maps, filters, gram
 from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
@@ -113,6 +114,7 @@ FIGURES = {
     "gram": lambda: gram.matrices({"style": torch.randn(64, 64), "result": torch.rand(64, 64)}, "layer1.0.a.long.name"),
     "gram 1": lambda: gram.matrices({"style": torch.zeros(1, 1)}, "conv1_1"),
     "predictions 1": lambda: predictions(["cat", "dog"], number=1),
+    **{f"example {name}": lambda name=name: EXAMPLES.get(name)().figure for name in EXAMPLES.names()},
 }
 
 
