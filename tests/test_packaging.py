@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 from dlrun.cli.main import VERBS
+from dlrun.cli.verbs import show_example
 from dlrun.config import check, compose
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -35,6 +36,9 @@ def test_readme_is_short_and_what_it_points_to_is_there():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_readme_is_one_that_dlrun_takes(command):
     words = shlex.split(command)[1:]
+    if words[0] == "show" and words[1].startswith("example="):
+        show_example.read(words[1:])
+        return
     if words[0] in VERBS:
         words = [word for word in words[1:] if "=" in word]
     else:

@@ -5,8 +5,8 @@ import textwrap
 from dlrun import __version__
 
 VERBS = {
-    "list": "models, data sets, experiments, or the runs in a folder",
-    "show": "the layers, shapes, parameters and FLOPs of model=... data=...",
+    "list": "models, data sets, experiments, examples, or the runs in a folder",
+    "show": "the layers and shapes of model=... data=..., or a worked example",
     "eval": "the test metrics of a finished run's best weights",
     "predict": "what a finished run makes of a text, an image or a row",
     "resume": "goes on with an interrupted run or sweep",
@@ -34,6 +34,7 @@ examples
   dlrun experiment=resnet_mnist device=cuda device.precision=bf16
   dlrun -m model=mlp,cnn optimizer.lr=0.1,0.01 seed='range(0,3)' sweep.jobs=2
   dlrun -m sweeper=optuna sweep=lr_search model=mlp sweeper.trials=30
+  dlrun show example=conv stride=2                 a chapter's numbers, step by step, and a picture
   dlrun report multirun/2026-01-31_12-00-00-ab12   compare what the sweep has trained
 
 flags

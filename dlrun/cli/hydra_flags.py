@@ -4,6 +4,7 @@ import os
 import sys
 
 from dlrun.cli.help import VERBS
+from dlrun.examples import EXAMPLES
 
 # Hydra's flags that print something about a config and stop, with what may follow them.
 SHOWING = {
@@ -25,7 +26,7 @@ def show(words: list[str]) -> int:
 
 
 def complete(words: list[str]) -> int:
-    """Tab completion: verbs are ours, groups and keys are Hydra's."""
+    """Tab completion: verbs, examples and their keys are ours, groups and keys are Hydra's."""
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()
     if (
@@ -38,7 +39,21 @@ def complete(words: list[str]) -> int:
         for verb in VERBS:
             if verb.startswith(stem):
                 print(verb, end=" ")
+    if typed[1:2] == ["show"] and "query=bash" in words:
+        print(*_of_examples(typed[2:] if line.endswith(" ") else typed[2:-1], "" if line.endswith(" ") else typed[-1]))
     if len(typed) > 1 and typed[1] in VERBS:
         os.environ["COMP_LINE"] = line.replace(f" {typed[1]}", "", 1)
         os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
     return show(words)
+
+
+def _of_examples(words: list[str], stem: str) -> list[str]:
+    """What `stem`, typed behind the `words` of `dlrun show`, may become: an example, or a key of the one chosen."""
+    chosen = next((word.removeprefix("example=") for word in words if word.startswith("example=")), None)
+    if chosen is None:
+        found = [f"example={name}" for name in EXAMPLES.names()]
+    elif chosen in EXAMPLES:
+        found = [f"{key}=" for key in EXAMPLES.describe(chosen).parameters]
+    else:
+        found = []
+    return [word for word in found if word.startswith(stem)]

@@ -130,7 +130,7 @@ def test_without_a_word_everything_and_the_number_of_runs(capsys, tmp_path):
     write_run(tmp_path / "multirun/b/0")
     write_run(tmp_path / "multirun/b/1")
     found = listed(capsys)
-    assert list(found) == ["models", "data", "experiments", "runs"]
+    assert list(found) == ["models", "data", "experiments", "examples", "runs"]
     assert found["runs"] == {"outputs": 1, "multirun": 2}
     assert main.main(["list"]) == 0
     assert "runs: 1 in outputs, 2 in multirun" in capsys.readouterr().out
@@ -164,7 +164,7 @@ def test_help_says_how_to_use_it(capsys):
     with pytest.raises(SystemExit) as stop:
         main.main(["list", "--help"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: dlrun list [models|data|experiments|runs [FOLDER]]")
+    assert capsys.readouterr().out.startswith("usage: dlrun list [models|data|experiments|examples|runs [FOLDER]]")
 
 
 def test_no_runs_is_no_error(capsys):

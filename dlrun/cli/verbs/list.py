@@ -1,4 +1,4 @@
-"""`dlrun list [models|data|experiments|runs [FOLDER]]`: what can be trained, and what was."""
+"""`dlrun list [models|data|experiments|examples|runs [FOLDER]]`: what can be trained or shown, and what was."""
 
 import itertools
 import math
@@ -9,19 +9,20 @@ from typing import Any
 from dlrun.cli.arguments import Arguments
 from dlrun.config import catalogue, schema
 from dlrun.errors import UserError
+from dlrun.examples import CHAPTERS, EXAMPLES
 from dlrun.report import comparison
 from dlrun.store import files, runs
 from dlrun.terminal.tables import print_table
 
-USAGE = "dlrun list [models|data|experiments|runs [FOLDER]] [--config-dir DIR] [--json]"
-WHAT = ("models", "data", "experiments", "runs")
+USAGE = "dlrun list [models|data|experiments|examples|runs [FOLDER]] [--config-dir DIR] [--json]"
+WHAT = ("models", "data", "experiments", "examples", "runs")
 RUN_FOLDERS = ("outputs", "multirun")
 
 
 def main(words: list[str]) -> int:
     """Prints tables, or one JSON value. **Raises:** `UserError` for a folder that is not there."""
     arguments = Arguments(
-        USAGE, "Models, data sets, experiments, or the runs in a folder; without a word, all of them."
+        USAGE, "Models, data sets, experiments, examples, or the runs in a folder; without a word, all of them."
     )
     arguments.add_argument("words", nargs="*", metavar="WHAT", help=" | ".join(WHAT))
     arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="experiments of your own")
@@ -51,12 +52,28 @@ def _found(what: str | None, folders: list[str], config_dirs: list[str]) -> dict
         "models": catalogue.models,
         "data": catalogue.data_sets,
         "experiments": lambda: catalogue.experiments(config_dirs),
+        "examples": _examples,
         "runs": lambda: _runs(folders or RUN_FOLDERS),
     }
     if what is not None:
         return {what: look[what]()}
     count = {folder: len(runs.run_folders(pathlib.Path(folder))) for folder in RUN_FOLDERS}
-    return {name: look[name]() for name in WHAT[:3]} | {"runs": count}
+    return {name: look[name]() for name in WHAT if name != "runs"} | {"runs": count}
+
+
+def _examples() -> list[dict[str, Any]]:
+    """Every worked example, by chapter."""
+    rows = [
+        {
+            "name": name,
+            "chapter": described.attributes["chapter"],
+            "about": catalogue.first_sentence(described.doc),
+            "keys": list(described.parameters),
+            "command": f"dlrun show example={name}",
+        }
+        for name, described in EXAMPLES.descriptions()
+    ]
+    return sorted(rows, key=lambda row: CHAPTERS.index(row["chapter"]))
 
 
 def _runs(folders: Any) -> list[dict[str, Any]]:
@@ -95,6 +112,12 @@ def _print(name: str, found: Any, folders: list[str]) -> None:
             _print_families(("name", "what it is", "reached", "time"), found, _experiment)
         else:
             print("experiments: none yet; write DIR/experiment/NAME.yaml and give --config-dir DIR")
+    elif name == "examples":
+        print(f"worked examples (dlrun show example=NAME KEY=VALUE, without training): {len(found)}")
+        columns = ("name", "what it shows", "keys")
+        for chapter, rows in itertools.groupby(found, key=lambda row: row["chapter"]):
+            print()
+            print_table(chapter, columns, [(row["name"], row["about"], ", ".join(row["keys"])) for row in rows])
     elif isinstance(found, dict):
         counts = ", ".join(f"{number} in {folder}" for folder, number in found.items())
         print(f"runs: {counts}" + (" (dlrun list runs)" if any(found.values()) else ""))

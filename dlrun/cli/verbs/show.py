@@ -1,4 +1,7 @@
-"""`dlrun show [key=value ...]`: what would be trained, layer by layer; `dlrun show RUN`: what was."""
+"""`dlrun show [key=value ...]`: what would be trained, layer by layer; `dlrun show RUN`: what was.
+
+`dlrun show example=NAME`: the numbers of a chapter, step by step.
+"""
 
 import math
 import pathlib
@@ -9,7 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from dlrun.cli.arguments import Arguments
-from dlrun.cli.verbs import show_run
+from dlrun.cli.verbs import list as list_verb
+from dlrun.cli.verbs import show_example, show_run
 from dlrun.config import catalogue, check, compose, pairing
 from dlrun.config.filling import filled
 from dlrun.config.spec import FILLED, DataSpec
@@ -20,7 +24,7 @@ from dlrun.terminal.tables import print_table
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-USAGE = "dlrun show [--config-dir DIR] [key=value ...] | dlrun show RUN"
+USAGE = "dlrun show [--config-dir DIR] [key=value ...] | dlrun show RUN | dlrun show example=NAME [key=value ...]"
 # Without the batch dimension: what one input of a kind looks like.
 SHAPES = {
     "features": lambda spec: (spec.in_features,),
@@ -36,12 +40,18 @@ MOST_SIDES = 6
 def main(words: list[str]) -> int:
     """Trains nothing; draws what an augmentation does, and what the convolutions of a run see."""
     arguments = Arguments(
-        USAGE, "Layers, shapes, parameters and FLOPs of a model on a data set, or what a run has left."
+        USAGE,
+        "Layers, shapes, parameters and FLOPs of a model on a data set; what a run has left; or a worked example "
+        "(example alone lists them).",
     )
     arguments.add_argument("words", nargs="*", metavar="key=value", help="as for training; or the folder of one run")
     arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="config groups of your own")
     given = arguments.parse_intermixed_args(words)
-    if len(given.words) == 1 and _is_folder(given.words[0]):
+    if any(word.startswith("example=") for word in given.words):
+        show_example.show(given.words)
+    elif given.words == ["example"]:
+        return list_verb.main(["examples"])
+    elif len(given.words) == 1 and _is_folder(given.words[0]):
         show_run.show(given.words[0])
     else:
         checked = check.parse(compose.tree(given.words, given.config_dir))
