@@ -60,6 +60,7 @@ PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]
 Fraction = Annotated[float, Range(low=0, high=1)]
 ProperFraction = Annotated[float, Range(low=0, high=1, open_high=True)]
+Number = Annotated[float, Range(low=-1e4, high=1e4)]  # of an example that somebody reads
 Seed = Annotated[int, Range(low=0, high=2**63 - 1)]
 Kernel = Literal[
     "vertical", "horizontal", "sobel_x", "sobel_y", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y", "laplacian"
@@ -73,7 +74,7 @@ VOCABULARY: dict[str, Any] = {
     "int": int, "float": float, "str": str, "bool": bool, "None": None, "tuple": tuple, "list": list, "dict": dict,
     "Any": Any, "Literal": Literal, "PositiveInt": PositiveInt, "NonNegativeInt": NonNegativeInt,
     "PositiveFloat": PositiveFloat, "NonNegativeFloat": NonNegativeFloat, "Fraction": Fraction,
-    "ProperFraction": ProperFraction, "Seed": Seed, "FilePath": FilePath, "Kernel": Kernel,
+    "ProperFraction": ProperFraction, "Number": Number, "Seed": Seed, "FilePath": FilePath, "Kernel": Kernel,
     "Level": Level, "Readout": Readout,
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.config.schema import says
+from dlrun.config.schema import Number, says
 from dlrun.errors import UserError
 from dlrun.examples.lesson import Lesson, Step
 from dlrun.plots import functions
@@ -29,7 +29,7 @@ def activations(
     *, names: tuple[
         Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"], ...
     ] = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"),
-    x: tuple[float, ...] = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0),
+    x: tuple[Number, ...] = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0),
 ) -> Lesson:  # fmt: skip
     """What activation functions make of a number, and the slope that its gradient is multiplied by on the way back.
 

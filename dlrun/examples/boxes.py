@@ -101,8 +101,8 @@ def nms(
         left -= set(gone)
         steps.append(
             Step(
-                f"Box {best} has the highest score of those left, {text(scores[best])}, and stays. Those that overlap "
-                f"by more than {text(iou_threshold)} go: {_named(gone)}."
+                f"Box {best} has the highest score of those left, {text(scores[best])}, and stays. "
+                f"Those that overlap it by more than {text(iou_threshold)} go: {_named(gone)}."
             )
         )
     steps.append(Step(f"What is left: {_named(kept)}."))

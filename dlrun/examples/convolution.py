@@ -10,21 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlrun.config.kernels import KERNELS
-from dlrun.config.schema import Kernel, Range, says
+from dlrun.config.schema import Kernel, Number, Range, says
 from dlrun.errors import UserError
-from dlrun.examples.lesson import Lesson, Step, matrix, size, text
+from dlrun.examples.lesson import Lesson, Step, matrix, size, sum_of_products, text
 from dlrun.plots import grids
 
 IMAGE = ((3.0, 4, 6, 5, 7), (2, 4, 6, 8, 2), (1, 6, 7, 8, 4), (9, 7, 4, 6, 2), (3, 7, 5, 4, 1))
 KERNEL = ((1.0, 2, 3), (4, 5, 6), (7, 8, 9))
 MOST_PIXELS = 12  # a side
-MOST_PRODUCTS = 9  # that are written out
 
 
 @says(chapter="9 convolution")
 def conv(
     *, padding: Annotated[int, Range(0, 6)] = 0, stride: Annotated[int, Range(1, 12)] = 1,
-    image: tuple[tuple[float, ...], ...] | None = None, kernel: tuple[tuple[float, ...], ...] | Kernel | None = None,
+    image: tuple[tuple[Number, ...], ...] | None = None, kernel: tuple[tuple[Number, ...], ...] | Kernel | None = None,
 ) -> Lesson:  # fmt: skip
     """A kernel slides over an image; at each place the products of what lies on each other are added up.
 
@@ -41,7 +40,7 @@ def conv(
 @says(chapter="9 convolution")
 def padding(
     *, padding: Annotated[int, Range(0, 6)] = 1, stride: Annotated[int, Range(1, 12)] = 1,
-    image: tuple[tuple[float, ...], ...] | None = None, kernel: tuple[tuple[float, ...], ...] | Kernel | None = None,
+    image: tuple[tuple[Number, ...], ...] | None = None, kernel: tuple[tuple[Number, ...], ...] | Kernel | None = None,
 ) -> Lesson:  # fmt: skip
     """With zeros around it an image keeps its size, and its corners are seen as often as its middle.
 
@@ -58,7 +57,7 @@ def padding(
 @says(chapter="9 convolution")
 def stride(
     *, padding: Annotated[int, Range(0, 6)] = 0, stride: Annotated[int, Range(1, 12)] = 2,
-    image: tuple[tuple[float, ...], ...] | None = None, kernel: tuple[tuple[float, ...], ...] | Kernel | None = None,
+    image: tuple[tuple[Number, ...], ...] | None = None, kernel: tuple[tuple[Number, ...], ...] | Kernel | None = None,
 ) -> Lesson:  # fmt: skip
     """A kernel that moves two pixels at a time: the image is half as large, for a quarter of the work.
 
@@ -75,7 +74,7 @@ def stride(
 @says(chapter="9 convolution")
 def maxpool(
     *, kernel_size: Annotated[int, Range(1, 12)] = 2, stride: Annotated[int, Range(1, 12)] | None = None,
-    image: tuple[tuple[float, ...], ...] = ((3.0, 4.0, 6.0, 5.0), (2.0, 4.0, 6.0, 8.0), (1.0, 6.0, 7.0, 8.0),
+    image: tuple[tuple[Number, ...], ...] = ((3.0, 4.0, 6.0, 5.0), (2.0, 4.0, 6.0, 8.0), (1.0, 6.0, 7.0, 8.0),
                                             (9.0, 7.0, 4.0, 6.0)),
 ) -> Lesson:  # fmt: skip
     """Of each window only the largest number is left; nothing is learned, and the number of channels stays.
@@ -108,8 +107,8 @@ def maxpool(
 
 
 def _convolution(
-    title: str, p: int, s: int, image: tuple[tuple[float, ...], ...] | None,
-    kernel: tuple[tuple[float, ...], ...] | str | None,
+    title: str, p: int, s: int, image: tuple[tuple[Number, ...], ...] | None,
+    kernel: tuple[tuple[Number, ...], ...] | str | None,
 ) -> Lesson:  # fmt: skip
     x = _image(IMAGE if image is None else image)
     w = matrix("kernel", KERNELS[kernel] if isinstance(kernel, str) else KERNEL if kernel is None else kernel)
@@ -125,7 +124,7 @@ def _convolution(
         Step(f"The kernel w, {size(w)}.", values=w),
         Step(
             "The first place, the upper left: what lies on each other is multiplied, and all products are added up.",
-            _sum_of_products(first, w, y[0, 0]),
+            f"{sum_of_products(first, w)} = {text(float(y[0, 0]))}",
             first * w,
         ),
         _sides(x.shape, (rows, columns), p, s),
@@ -168,12 +167,6 @@ def _sides(image: torch.Size, window: tuple[int, int], p: int, s: int) -> Step:
 def _at(s: int) -> str:
     """`2 ` in front of an index that the stride 2 multiplies."""
     return f"{s} " if s > 1 else ""
-
-
-def _sum_of_products(x: Tensor, w: Tensor, total: Tensor) -> str:
-    products = [f"{text(a)}*{text(b)}" for a, b in zip(x.flatten().tolist(), w.flatten().tolist(), strict=True)]
-    more = ["..."] if len(products) > MOST_PRODUCTS else []
-    return f"{' + '.join(products[:MOST_PRODUCTS] + more)} = {text(float(total))}"
 
 
 def _cells(windows: list[tuple[int, int, int, int]], s: int) -> list[tuple[int, int, int, int]]:

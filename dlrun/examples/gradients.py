@@ -2,17 +2,19 @@
 
 import torch
 
-from dlrun.config.schema import says
+from dlrun.config.schema import Fraction, Number, says
 from dlrun.errors import UserError
 from dlrun.examples.lesson import Lesson, Step, text
 from dlrun.plots import diagrams
 from dlrun.plots.diagrams import INPUT, OUTPUT, Box
 
+MOST = 12  # points
+
 
 @says(chapter="3 backpropagation")
 def backprop(
-    *, weight: float = 1.0, lr: float = 0.01, x: tuple[float, ...] = (1.0, 2.0, 3.0),
-    y: tuple[float, ...] = (2.0, 4.0, 6.0),
+    *, weight: Number = 1.0, lr: Fraction = 0.01, x: tuple[Number, ...] = (1.0, 2.0, 3.0),
+    y: tuple[Number, ...] = (2.0, 4.0, 6.0),
 ) -> Lesson:  # fmt: skip
     """The gradient of the loss (w x - y)^2, by the chain rule from the loss back to w, and the first steps down.
 
@@ -23,8 +25,8 @@ def backprop(
     - `x`: inputs of the points, one number each; one point a step.
     - `y`: what w x should be for each of them.
     """
-    if len(x) != len(y) or not x:
-        raise UserError(f"x: must hold as many numbers as y, found {len(x)} and {len(y)}")
+    if len(x) != len(y) or not 1 <= len(x) <= MOST:
+        raise UserError(f"x: must hold one to {MOST} numbers, as many as y, found {len(x)} and {len(y)}")
     prediction = weight * x[0]
     error = prediction - y[0]
     loss = error**2

@@ -1,12 +1,10 @@
 """The Gram matrix, which tells what occurs together in a picture and not where."""
 
-from typing import Annotated
-
 import torch
 
-from dlrun.config.schema import Range, says
+from dlrun.config.schema import Number, says
 from dlrun.errors import UserError
-from dlrun.examples.lesson import Lesson, Step, matrix, size, text
+from dlrun.examples.lesson import Lesson, Step, matrix, size, sum_of_products, text
 from dlrun.plots import grids
 from dlrun.tasks.style_transfer import gram_matrix, style_loss
 
@@ -15,7 +13,7 @@ MOST = 6  # channels, and places a side
 
 @says(chapter="style transfer")
 def gram(
-    *, maps: tuple[tuple[tuple[Annotated[float, Range(-1000, 1000)], ...], ...], ...] = (
+    *, maps: tuple[tuple[tuple[Number, ...], ...], ...] = (
         ((1.0, 0.0), (1.0, 0.0)), ((2.0, 0.0), (2.0, 0.0)), ((0.0, 3.0), (0.0, 3.0))
     ),
 ) -> Lesson:  # fmt: skip
@@ -35,13 +33,12 @@ def gram(
     other = gram_matrix(mirrored[None])[0]
     names = [f"channel {number}" for number in range(len(channels))]
     one, two = flat[0], flat[min(1, len(flat) - 1)]
-    products = " + ".join(f"{text(a)}*{text(b)}" for a, b in zip(one.tolist(), two.tolist(), strict=True))
     steps = [
         Step(f"The maps of a layer, {size(stacked)}: a channel after another.", values=stacked, tables=names),
         Step(f"Each channel as one row over its {flat.shape[1]} places.", "F", flat, rows=names),
         Step(
             f"One number of the matrix: channel 0 and channel {min(1, len(flat) - 1)}, place by place.",
-            f"({products}) / {flat.shape[1]} = {text(float(gram[0, min(1, len(flat) - 1)]))}",
+            f"({sum_of_products(one, two)}) / {flat.shape[1]} = {text(float(gram[0, min(1, len(flat) - 1)]))}",
         ),
         Step(
             "The Gram matrix: 0 where two channels are never active in the same place.",

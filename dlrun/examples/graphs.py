@@ -6,7 +6,7 @@ Letters: N nodes, F features.
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import NonNegativeInt, says
+from dlrun.config.schema import NonNegativeInt, Number, says
 from dlrun.data.graphs.parts import NodePart
 from dlrun.data.graphs.small_graphs import Toy4
 from dlrun.errors import UserError
@@ -17,13 +17,13 @@ from dlrun.models.parts.edges import Edges
 from dlrun.plots import graphs as figures
 from dlrun.plots import grids
 
-MOST_NODES, MOST_EDGES = 10, 40
+MOST_NODES, MOST_FEATURES, MOST_EDGES = 10, 6, 40
 
 
 @says(chapter="GNN 3 message passing")
 def message_passing(
     *,
-    x: tuple[tuple[float, ...], ...] | None = None,
+    x: tuple[tuple[Number, ...], ...] | None = None,
     edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] | None = None,
 ) -> Lesson:
     """Every edge carries a message to the node at its end, and a node becomes the sum of what arrives.
@@ -69,7 +69,7 @@ def message_passing(
 @says(chapter="GNN 4 graph convolution")
 def gcn_norm(
     *,
-    x: tuple[tuple[float, ...], ...] | None = None,
+    x: tuple[tuple[Number, ...], ...] | None = None,
     edges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] | None = None,
 ) -> Lesson:
     """A graph convolution counts an edge the less, the more edges its two ends have.
@@ -136,10 +136,10 @@ def _graph(x: tuple[tuple[float, ...], ...] | None, edges: tuple[tuple[int, int]
     assert isinstance(notes, NodePart)
     features = notes.graph.x if x is None else matrix("x", x)
     index = notes.graph.edge_index if edges is None else torch.tensor(edges, dtype=torch.int64).view(-1, 2).T
-    if len(features) > MOST_NODES or index.shape[1] > MOST_EDGES:
-        raise UserError(
-            f"x, edges: at most {MOST_NODES} nodes and {MOST_EDGES} edges, found {len(features)} and {index.shape[1]}"
-        )
+    found = (*features.shape, index.shape[1])
+    most = (MOST_NODES, MOST_FEATURES, MOST_EDGES)
+    if any(number > limit for number, limit in zip(found, most, strict=True)):
+        raise UserError(f"x, edges: at most {most[0]} nodes, {most[1]} features and {most[2]} edges, found {found}")
     if index.numel() and int(index.max()) >= len(features):
         raise UserError(f"edges: node {int(index.max())} is not there; x has nodes 0 to {len(features) - 1}")
     return features, index

@@ -13,6 +13,8 @@ from dlrun.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_PRODUCTS = 9  # that are written out
+
 
 @dataclass(frozen=True)
 class Step:
@@ -65,3 +67,10 @@ def text(value: float) -> str:
 def size(values: Tensor) -> str:
     """`3 x 1 x 2`."""
     return " x ".join(map(str, values.shape))
+
+
+def sum_of_products(one: Tensor, other: Tensor) -> str:
+    """`1*2 + 3*4` of two tensors of one shape, number by number; of many the first ones."""
+    pairs = list(zip(one.flatten().tolist(), other.flatten().tolist(), strict=True))
+    products = [f"{text(a)}*{text(b)}" for a, b in pairs[:MOST_PRODUCTS]]
+    return " + ".join(products + ["..."] * (len(pairs) > MOST_PRODUCTS))

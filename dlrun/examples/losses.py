@@ -1,10 +1,12 @@
 """From logits to a loss: softmax, and the cross-entropy of it."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlrun.config.schema import NonNegativeInt, PositiveFloat, says
+from dlrun.config.schema import NonNegativeInt, Number, Range, says
 from dlrun.errors import UserError
 from dlrun.examples.lesson import Lesson, Step, matrix, text
 from dlrun.plots import functions
@@ -14,8 +16,9 @@ MOST = 12  # classes, examples
 
 @says(chapter="8 classes")
 def softmax(
-    *, logits: tuple[float, ...] = (0.2, 0.1, -0.1), target: NonNegativeInt = 0, temperature: PositiveFloat = 1.0
-) -> Lesson:
+    *, logits: tuple[Number, ...] = (0.2, 0.1, -0.1), target: NonNegativeInt = 0,
+    temperature: Annotated[float, Range(0.001, 1000)] = 1.0,
+) -> Lesson:  # fmt: skip
     """From logits to shares that are above 0 and add up to 1, and the loss if one class is true.
 
     **Arguments:**
@@ -59,8 +62,8 @@ def softmax(
 @says(chapter="8 classes")
 def cross_entropy(
     *, target: tuple[NonNegativeInt, ...] = (2, 0, 1, 0),
-    first: tuple[tuple[float, ...], ...] = ((0.1, 0.2, 0.9), (1.1, 0.1, 0.2), (0.2, 2.1, 0.1), (1.2, 0.1, 0.3)),
-    second: tuple[tuple[float, ...], ...] = ((0.8, 0.2, 0.3), (0.2, 0.3, 0.5), (0.2, 0.2, 0.5), (0.1, 0.7, 0.4)),
+    first: tuple[tuple[Number, ...], ...] = ((0.1, 0.2, 0.9), (1.1, 0.1, 0.2), (0.2, 2.1, 0.1), (1.2, 0.1, 0.3)),
+    second: tuple[tuple[Number, ...], ...] = ((0.8, 0.2, 0.3), (0.2, 0.3, 0.5), (0.2, 0.2, 0.5), (0.1, 0.7, 0.4)),
 ) -> Lesson:  # fmt: skip
     """The cross-entropy of two predictions, one mostly right and one mostly wrong, example by example.
 

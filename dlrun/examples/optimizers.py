@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.schema import PositiveFloat, Range, says
+from dlrun.config.schema import Number, Range, says
 from dlrun.data.tables.small import Line
 from dlrun.engine.contracts import LoaderOptions
 from dlrun.engine.finite import NonFiniteLoss
@@ -28,8 +28,8 @@ MOST = 8
 @says(chapter="4 linear regression")
 def optimizers_path(
     *, optimizers: tuple[str, ...] = ("sgd", "asgd", "adagrad", "rmsprop", "adam", "adamax", "rprop", "lbfgs"),
-    lr: PositiveFloat = 0.1, steps: Annotated[int, Range(1, 1000)] = 50,
-    start: tuple[float, float] = (-1.0, 2.0),
+    lr: Annotated[float, Range(0, 100, True)] = 0.1, steps: Annotated[int, Range(1, 1000)] = 50,
+    start: tuple[Number, Number] = (-1.0, 2.0),
 ) -> Lesson:  # fmt: skip
     """The way of each optimizer from one start to the line y = 2 x, at one learning rate for all.
 
@@ -97,7 +97,8 @@ def _way(name: str, lr: float, steps: int, start: tuple[float, float]) -> Tensor
             for batch in loader.batches(epoch):
                 step(model, batch)
             points.append(_weights(model))
-    return torch.stack(points)
+    way = torch.stack(points)
+    return way[way.isfinite().all(dim=1)]
 
 
 def _weights(model: Linear) -> Tensor:

@@ -2,21 +2,21 @@
 
 from typing import Annotated
 
-from dlrun.config.schema import Range, says
+from dlrun.config.schema import Number, Range, says
 from dlrun.errors import UserError
 from dlrun.examples.lesson import Lesson, Step, matrix, size, text
 from dlrun.models.parts.transposed import transposed_conv2d
 from dlrun.plots import grids
 
-MOST_PIXELS = 6  # a side
+MOST_PIXELS = 4  # a side
 
 
 @says(chapter="U-Net")
 def transposed_conv(
-    *, stride: Annotated[int, Range(1, 4)] = 2, padding: Annotated[int, Range(0, 4)] = 1,
-    output_padding: Annotated[int, Range(0, 3)] = 1,
-    image: tuple[tuple[float, ...], ...] = ((2.0, 1.0), (3.0, 2.0)),
-    kernel: tuple[tuple[float, ...], ...] = ((1.0, 2.0, 1.0), (2.0, 0.0, 1.0), (0.0, 2.0, 1.0)),
+    *, stride: Annotated[int, Range(1, 3)] = 2, padding: Annotated[int, Range(0, 4)] = 1,
+    output_padding: Annotated[int, Range(0, 2)] = 1,
+    image: tuple[tuple[Number, ...], ...] = ((2.0, 1.0), (3.0, 2.0)),
+    kernel: tuple[tuple[Number, ...], ...] = ((1.0, 2.0, 1.0), (2.0, 0.0, 1.0), (0.0, 2.0, 1.0)),
 ) -> Lesson:  # fmt: skip
     """Each pixel lays a copy of the kernel, times itself, on the output: 2 x 2 pixels become 4 x 4.
 

@@ -31,7 +31,8 @@ def with_slopes(x: Any, values: Mapping[str, Any], slopes: Mapping[str, Any], ti
 def bars(panels: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str], title: str) -> "Figure":
     """A panel for each of `panels`, in it a bar for each of `names` (N,) and each of its series (N,)."""
     widest = max(len(series) for series in panels.values())
-    width = max(len(panels) * len(names) * max(0.6 * widest, LETTER * max(map(len, names))) + 1, 0.1 * len(title), 5)
+    each = max(len(names) * max(0.6 * widest, LETTER * max(map(len, names))), 1.4 * LETTER * max(map(len, panels)))
+    width = max(len(panels) * each + 1, 0.1 * len(title), 5)
     figure, axes = new_figure(1, len(panels), width=width, height=3.8, title=title)
     for ax, (label, series) in zip(axes, panels.items(), strict=True):
         share = 0.8 / len(series)
