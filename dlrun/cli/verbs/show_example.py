@@ -6,6 +6,7 @@ import shlex
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from dlrun import disk
 from dlrun.config import catalogue, compose, schema
 from dlrun.errors import UserError
 from dlrun.examples import EXAMPLES
@@ -103,7 +104,7 @@ def _save(figure: Any, name: str, outputs: str) -> pathlib.Path:
 
     path = pathlib.Path(outputs) / f"example-{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(figure))
+    disk.write(path, png_bytes(figure))
     return path
 
 
