@@ -65,13 +65,17 @@ sys.exit(main.main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize(
-    "limit",
-    ["(resource.RLIMIT_FSIZE, (4000, 4000))", "(resource.RLIMIT_NOFILE, (3, 3))"],
-    ids=["size of a file", "open files"],
-)
-def test_a_limit_of_the_system(tmp_path, limit):
-    words = [*WORDS, "logger=default"]
+ALL_THERE_IS = "((int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(),) * 2)"
+LIMITS = {
+    "size of a file": ("(resource.RLIMIT_FSIZE, (4000, 4000))", []),
+    "open files": ("(resource.RLIMIT_NOFILE, (3, 3))", []),
+    "memory": (f"(resource.RLIMIT_AS, {ALL_THERE_IS})", ["model.hidden_sizes=[2000,2000]"]),
+}
+
+
+@pytest.mark.parametrize(("limit", "more"), LIMITS.values(), ids=LIMITS)
+def test_a_limit_of_the_system(tmp_path, limit, more):
+    words = [*WORDS, "logger=default", "logger.graph=false", *more]
     done = subprocess.run([sys.executable, "-c", LIMITED, limit, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr and done.stderr.splitlines()[-1].startswith("dlrun: error: ")

@@ -1,7 +1,10 @@
 """Signals save a run: those that stop it, and those by which a scheduler warns."""
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 
 import pytest
 from tiny import TINY
@@ -12,6 +15,8 @@ from dlrun.store import checkpoint, runs
 from dlrun.store.run_folder import RunFolder
 
 LONG = [*TINY, "logger=none", "device.threads=1", "trainer.batch_size=8", "trainer.epochs=3", "folder=run"]
+
+START = "import sys; from dlrun.cli import main; sys.exit(main.main(sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -77,3 +82,19 @@ def test_handlers_are_put_back(signalled):
     before = [signal.getsignal(number) for number in watched]
     signalled(signal.SIGUSR1)
     assert [signal.getsignal(number) for number in watched] == before
+
+
+def test_a_terminal_that_is_closed_stops_a_run_that_is_saved(tmp_path):
+    ours, theirs = pty.openpty()
+    words = [*LONG, "trainer.epochs=100000"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {START}", *words],
+        cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    printed = b""
+    while b"epoch" not in printed.replace(b"epochs", b""):
+        printed += os.read(ours, 1000)
+    os.close(ours)
+    assert run.wait() == 128 + signal.SIGHUP
+    assert runs.open_run(tmp_path / "run").state == "interrupted"
