@@ -91,12 +91,13 @@ class Study:
                 return None
             number = len(trials)
             self._hold(number)
-        # From (seed, number) alone: two processes draw differently, and a trial is drawn alike at the second try.
-        self.study.sampler = _sampler(self.options, number)
         is_new = number == len(trials)
         trial = self.study.ask() if is_new else optuna.trial.Trial(self.study, trials[number]._trial_id)
         assert trial.number == number, "somebody asks without the lock of the search"
-        for key, distribution in self.distributions.items():
+        for place, (key, distribution) in enumerate(self.distributions.items()):
+            # From these numbers alone: two processes draw differently, and what a killed one has not drawn any more is
+            # drawn as it would have been.
+            self.study.sampler = _sampler(self.options, number, place)
             _suggest(trial, key, distribution)
         return self.trials()[number]
 
@@ -232,8 +233,9 @@ def _suggest(trial: optuna.trial.Trial, key: str, distribution: Any) -> None:
         trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
-def _sampler(options: Sweeper, number: int) -> BaseSampler:
-    seed = int(np.random.SeedSequence((options.seed, number)).generate_state(1)[0])
+def _sampler(options: Sweeper, number: int, place: int) -> BaseSampler:
+    """For the value at `place` of the trial `number`."""
+    seed = int(np.random.SeedSequence((options.seed, number, place)).generate_state(1)[0])
     if options.sampler == "random":
         return RandomSampler(seed)
     return TPESampler(n_startup_trials=options.startup_trials, seed=seed)

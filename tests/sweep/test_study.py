@@ -57,12 +57,17 @@ def test_a_trial_that_was_left_behind_is_taken_up_once_and_one_that_has_ended_ne
     assert three.trials()[0].user_attrs["reason"] == "broken wing"
 
 
-def test_a_trial_whose_process_was_killed_while_it_was_drawn_is_drawn_as_it_would_have_been(tmp_path):
+@pytest.mark.parametrize("num_drawn", [0, 1, 2])
+def test_a_trial_whose_process_was_killed_while_it_was_drawn_is_drawn_as_it_would_have_been(
+    tmp_path, monkeypatch, num_drawn
+):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole, half = opened(tmp_path / "a"), opened(tmp_path / "b")
-    half.study.ask()
-    assert half.trials()[0].params == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(half, "distributions", dict(list(half.distributions.items())[:num_drawn]))
+        assert len(half.claim().params) == num_drawn
+    half.release(0)
     assert half.claim().params == whole.claim().params
 
 
