@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # an environment variable that deterministic sums on a GPU need
 PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16"), "mps": ("fp32", "bf16", "fp16")}
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -53,14 +54,14 @@ def gradient_scaler(precision: str, device: torch.device) -> torch.amp.GradScale
 
 
 def configure(precision: str, threads: int | None, deterministic: bool) -> None:
-    """Sets torch's process-wide switches; call it before the first tensor is computed."""
+    """Sets torch's switches, which are of the whole process; call it before the first tensor is computed."""
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault(CUBLAS, ":4096:8")
     # Even switching it off would import torch's compiler, which takes two seconds.
     if deterministic != torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(deterministic)

@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -14,7 +15,12 @@ WARNINGS = (signal.SIGUSR1, signal.SIGXCPU)  # what a scheduler sends before it 
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal outside of training; `number` is the signal. Exit code 128 + number."""
+    """A signal has ended a run; `number` is the signal. Exit code 128 + number.
+
+    `path` is the folder in which the run can be resumed; None: it had none yet.
+    """
+
+    path: pathlib.Path | None = None
 
     def __init__(self, number: int):
         super().__init__(f"interrupted by {signal.Signals(number).name}")
@@ -48,7 +54,8 @@ def listening(receive: Handler, warn: Handler) -> Iterator[None]:
     finally:
         faulthandler.unregister(signal.SIGQUIT)
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it was not set by Python, which cannot set it again
+                signal.signal(number, handler)
 
 
 class Stop:
@@ -57,10 +64,13 @@ class Stop:
     Inside `deferred()` a signal only sets `requested`, and training stops at the next step,
     where its state can be saved. Outside there is nothing to save, and it raises `Interrupted`.
     A warning asks to save and go on; with `stops_when_warned` it is like the others.
+
+    `quits`: whether a second signal ends the process, which may not be ours alone; else it raises too.
     """
 
-    def __init__(self, stops_when_warned: bool = False) -> None:
+    def __init__(self, stops_when_warned: bool = False, *, quits: bool = True) -> None:
         self.requested: int | None = None
+        self.quits = quits
         self._stops_when_warned = stops_when_warned
         self._wants_save = self._deferring = False
 
@@ -85,10 +95,10 @@ class Stop:
         return wanted
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
+        if self.requested is not None and self.quits:
             os._exit(128 + number)
-        self.requested = number
-        if not self._deferring:
+        is_second, self.requested = self.requested is not None, number
+        if not self._deferring or is_second:
             raise Interrupted(number)
         print("\nsaving at the next step; a second signal quits at once", file=sys.stderr)
 

@@ -96,7 +96,7 @@ class State:
         return {
             "parts": {name: part.state_dict() for name, part in parts.items() if part is not None},
             "counters": counters,
-            "random": _random_state(),
+            "random": random_state(),
             "threads": torch.get_num_threads(),
         }
 
@@ -123,7 +123,7 @@ class State:
         for name, value in tree["counters"].items():
             setattr(self, name, value)
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
-        _restore_random_state(tree["random"])
+        restore_random_state(tree["random"])
 
 
 class _Counters(TypedDict, total=False):
@@ -202,17 +202,19 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """Where the generators stand; those of CUDA only if it is in use, which asking would begin."""
     name, keys, position, has_gauss, cached = numpy.random.get_state(legacy=True)  # noqa: NPY002
     return {
         "python": random.getstate(),
         "numpy": [name, torch.from_numpy(numpy.asarray(keys, dtype="int64")), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
 
 
-def _restore_random_state(tree: dict[str, Any]) -> None:
+def restore_random_state(tree: dict[str, Any]) -> None:
+    """The inverse of `random_state`."""
     random.setstate(tree["python"])
     name, keys, position, has_gauss, cached = tree["numpy"]
     numpy.random.set_state((name, keys.numpy().astype("uint32"), position, has_gauss, cached))  # noqa: NPY002

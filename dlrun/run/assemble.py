@@ -17,6 +17,7 @@ from dlrun.config.schema import few
 from dlrun.config.spec import DataSpec
 from dlrun.data import DATA, views
 from dlrun.engine import device as devices
+from dlrun.engine.alone import alone
 from dlrun.engine.contracts import Change, DataSet, Loader, LoaderOptions, Mixture, Part, Prepare, Sampler, Task
 from dlrun.engine.eager import do_without_compiler
 from dlrun.engine.freezing import Freezing
@@ -46,8 +47,17 @@ def blaming(key: str) -> Iterator[None]:
         raise UserError(f"{key}: {type(error).__name__}: {first_line(error)} (DLRUN_DEBUG=1 shows where)") from error
 
 
-def device(config: Config) -> torch.device:
-    """The chosen device, with torch's switches set. **Raises:** `UserError` that lists what is there."""
+@contextlib.contextmanager
+def on_device(config: Config) -> Iterator[torch.device]:
+    """The chosen device, with torch's switches set, for this run alone until the end of the `with` block.
+
+    **Raises:** `UserError` that lists what is there.
+    """
+    with alone():
+        yield _device(config)
+
+
+def _device(config: Config) -> torch.device:
     options = config.device
     with blaming("device"):
         chosen = devices.choose(options.name, options.index)

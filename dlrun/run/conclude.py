@@ -77,10 +77,13 @@ def conclude(
     outcome: str,
     kept: Kept | None = None,
     changed: Mapping[str, str] | None = None,
+    *,
+    from_python: bool = False,
 ) -> Result:
     """Tests the best weights once, then writes summary, pictures and events and says what to do next.
 
-    `kept` is what the run has kept of its data; `changed` are the keys that set it apart from others of its sweep.
+    `kept` is what the run has kept of its data; `changed` are the keys that set it apart from others of its sweep;
+    `from_python`: whoever has asked for it needs no commands.
     """
     model, part = _best_model(home, state), last_part(loaders)
     autocast = devices.autocast(config.device.precision, state.device)
@@ -117,7 +120,9 @@ def conclude(
         print(line)
     for remark in task.remarks(metrics):
         print(f"dlrun: note: {remark}")
-    _say_next(config, home.path, words)
+    print(f"folder  {home.path}")
+    if not from_python:
+        _say_next(config, home.path, words)
     return Result(
         home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)), outcome
     )
@@ -291,7 +296,6 @@ def _git_commit(folder: pathlib.Path) -> str | None:
 
 
 def _say_next(config: Config, path: pathlib.Path, words: list[str]) -> None:
-    print(f"folder  {path}")
     if config.logger.tensorboard:
         print(f"look    tensorboard --logdir {quoted(path)}")
     print(f"test    dlrun eval {quoted(path)}")

@@ -20,11 +20,11 @@ CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
 
 def resume_run(
     folder: str | pathlib.Path, overrides: list[str] | None = None, judge: Judge | None = None,
-    changed: Mapping[str, str] | None = None,
+    changed: Mapping[str, str] | None = None, *, from_python: bool = False,
 ) -> Result | None:  # fmt: skip
     """Goes on with the run in `folder`; returns None if there is nothing left to do.
 
-    `judge` and `changed`: see `run`.
+    `judge`, `changed` and `from_python`: see `run`.
 
     **Raises:** `UserError` if it is no run, or an override is not one that may change.
     """
@@ -51,7 +51,8 @@ def resume_run(
         key = compose.parse([word])[0].key_or_group
         section, name = key.split(".")
         print(f"changed {key}: {before[section].get(name)} -> {config.to_dict()[section][name]}", file=sys.stderr)
-    return run(config, finished.words + changes, resume=finished.path, judge=judge, changed=changed)
+    words = finished.words + changes
+    return run(config, words, resume=finished.path, judge=judge, changed=changed, from_python=from_python)
 
 
 def _check_changeable(key: str, changeable: list[str]) -> None:

@@ -33,18 +33,19 @@ from dlrun.terminal.escaping import quoted
 
 def run(
     config: Config, words: list[str], resume: pathlib.Path | None = None, judge: Judge | None = None,
-    changed: Mapping[str, str] | None = None,
+    changed: Mapping[str, str] | None = None, *, from_python: bool = False,
 ) -> Result:  # fmt: skip
     """Trains, evaluates and records one run; `resume` goes on with the run in that folder.
 
     `words` is the command line that repeats it; `judge` may give it up after an epoch; `changed` are the keys that set
-    it apart from the other jobs of its sweep.
+    it apart from the other jobs of its sweep. `from_python`: it was asked for by a program, whose process no signal
+    ends, and the next steps are told in Python.
 
     **Raises:** `UserError` before anything is written; `RunError` if training cannot go on;
     `Interrupted` after a signal and `Pruned` if `judge` gives it up, with the state saved.
     """
-    with Stop(config.trainer.stop_when_warned).handling() as stop:
-        device = assemble.device(config)
+    stopping = Stop(config.trainer.stop_when_warned, quits=not from_python)
+    with stopping.handling() as stop, assemble.on_device(config) as device:
         dataset = assemble.data(config, stored.kept_of(resume), stored.offered_of(resume, config))
         spec, prepare = assemble.view(config, dataset.spec)
         sampler = assemble.sampler(config, dataset.spec)
@@ -68,7 +69,7 @@ def run(
         autocast = devices.autocast(config.device.precision, device)
 
         home = RunFolder(resume or make_folder(config), (f"{'val' if val else 'train'}/{state.watch}", state.mode))
-        with locks.owned(home.path), _status(home, config):
+        with locks.owned(home.path), _status(home, config, from_python):
             disk.remove_unfinished(home.path)
             kept = dataset.kept or dataset.found
             if resume is None and kept is not None:
@@ -84,8 +85,8 @@ def run(
             console = Console(config.trainer.epochs, train.num_batches)
             sample = functools.partial(task.sample, loader=val or train)
             recorder = Recorder(home, events, console, sample, histograms=config.logger.histograms, judge=judge)
-            conclude.announce(config, home.path, model, parts, device, about)
             with contextlib.closing(recorder):
+                conclude.announce(config, home.path, model, parts, device, about)
                 with (
                     stop.deferred(),
                     profiling(config.trainer.profile_steps, home.path / "profile/trace.json", device) as profiler,
@@ -101,7 +102,10 @@ def run(
                     raise Interrupted(stop.requested or 0)
                 if outcome == "pruned":
                     raise Pruned(f"given up after epoch {state.epoch} of {config.trainer.epochs}")
-                return conclude.conclude(config, words, home, state, task, loaders, recorder, outcome, kept, changed)
+                return conclude.conclude(
+                    config, words, home, state, task, loaders, recorder, outcome, kept, changed,
+                    from_python=from_python,
+                )  # fmt: skip
 
 
 def make_folder(config: Config) -> pathlib.Path:
@@ -131,18 +135,21 @@ def _restore(home: RunFolder, state: State, config: Config) -> None:
 
 
 @contextlib.contextmanager
-def _status(home: RunFolder, config: Config) -> Iterator[None]:
+def _status(home: RunFolder, config: Config, from_python: bool) -> Iterator[None]:
     """Keeps status.json true to how the run ends, and puts an ending in one line."""
+    path = str(home.path)
+    go_on = f"dlrun.load({path!r}).resume()" if from_python else f"dlrun resume {quoted(path)}"
     home.write_status("running")
     try:
         yield
-    except Interrupted:
+    except Interrupted as error:
         home.write_status("interrupted")
-        print(f"interrupted; go on with: dlrun resume {quoted(home.path)}", file=sys.stderr)
+        error.path = home.path
+        print(f"interrupted; go on with: {go_on}", file=sys.stderr)
         raise
     except Pruned as reason:
         home.write_status("pruned")
-        print(f"pruned: {reason}; train it to its end with: dlrun resume {quoted(home.path)}")
+        print(f"pruned: {reason}; train it to its end with: {go_on}")
         raise
     except Exception as error:
         explained = _explain(error, config)

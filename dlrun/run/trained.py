@@ -28,6 +28,7 @@ class Trained:
     `prepare` turns raw inputs into what the model takes.
     """
 
+    config: Config
     device: torch.device
     dataset: DataSet
     offered: DataSpec
@@ -39,8 +40,8 @@ class Trained:
     def outputs(self, raw: tuple[Tensor, ...]) -> Nested:
         """The outputs of the model for raw inputs (N, ...), on its device."""
         index = torch.arange(len(raw[0]))
-        inputs = self.prepare(tuple(value.to(self.device) for value in raw))
-        with torch.inference_mode():
+        with assemble.on_device(self.config), torch.inference_mode():
+            inputs = self.prepare(tuple(value.to(self.device) for value in raw))
             return self.task.forward(self.model.eval(), Batch(inputs, (), index.to(self.device)))
 
 
@@ -54,37 +55,37 @@ def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
         then = DataSpec.from_dict(best["spec"])
     except (checkpoint.DamagedCheckpoint, ValueError) as error:
         raise UserError(f"no usable weights: {error}") from error
-    device = assemble.device(config)
     offered = stored.offered_of(path, config)
-    dataset = assemble.data(config, stored.kept_of(path) if with_data else None, offered)
-    then = DataSpec.from_dict(best["spec"])
-    if with_data or offered is None:
-        offered = _as_trained(dataset.spec, then, path)
-    spec, prepare = assemble.view(config, offered)
-    model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
-    try:
-        model.load_state_dict(best["model"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: its weights do not fit its config: {reason}") from error
-    task = assemble.task(config, spec)
-    task.to(device)
-    return Trained(device, dataset, offered, spec, prepare, model, task)
+    with assemble.on_device(config) as device:
+        dataset = assemble.data(config, stored.kept_of(path) if with_data else None, offered)
+        if with_data or offered is None:
+            offered = _as_trained(dataset.spec, then, path)
+        spec, prepare = assemble.view(config, offered)
+        model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
+        try:
+            model.load_state_dict(best["model"])
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: its weights do not fit its config: {reason}") from error
+        task = assemble.task(config, spec)
+        task.to(device)
+        return Trained(config, device, dataset, offered, spec, prepare, model, task)
 
 
 def measure(config: Config, path: pathlib.Path, wanted: str | None = None) -> dict[str, float]:
     """`part/name` metrics of the best weights in `path`, on the part `wanted` or the last one that there is."""
-    run = load(config, path, with_data=True)
-    parts = run.dataset.load()
-    stored.say_unkept(run.dataset, path)
-    part = wanted if wanted is not None else last_part(parts)
-    if part not in parts:
-        raise UserError(f"eval: no part {part!r}; data={config.data['name']} has {', '.join(parts)}")
-    loaders = assemble.loaders(config, parts, run.prepare, run.device)
-    autocast = devices.autocast(config.device.precision, run.device)
-    result = evaluate(run.model, run.task, loaders[part], run.task.final_metrics(run.model), autocast)
-    assert result is not None, "nothing asks this evaluation to stop"
-    found = result.metrics | run.task.examine(run.model)
+    with assemble.on_device(config):
+        run = load(config, path, with_data=True)
+        parts = run.dataset.load()
+        stored.say_unkept(run.dataset, path)
+        part = wanted if wanted is not None else last_part(parts)
+        if part not in parts:
+            raise UserError(f"eval: no part {part!r}; data={config.data['name']} has {', '.join(parts)}")
+        loaders = assemble.loaders(config, parts, run.prepare, run.device)
+        autocast = devices.autocast(config.device.precision, run.device)
+        result = evaluate(run.model, run.task, loaders[part], run.task.final_metrics(run.model), autocast)
+        assert result is not None, "nothing asks this evaluation to stop"
+        found = result.metrics | run.task.examine(run.model)
     return {f"{part}/{name}": value for name, value in found.items()}
 
 
