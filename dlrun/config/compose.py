@@ -6,14 +6,18 @@ each, and unknown keys are let through on purpose: `check.parse` knows all keys 
 the nearest.
 """
 
+import contextlib
 import copy
 import difflib
+import functools
 import itertools
 import json
 import pathlib
 import shlex
 import sys
-from typing import Any, ClassVar
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import hydra
 import yaml
@@ -25,8 +29,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -34,11 +40,17 @@ from dlrun import disk
 from dlrun.config import places, registry, schema, stand_ins, yaml_file
 from dlrun.errors import UserError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Hydra before 1.4 wants to be told, 1.4 warns when it is.
 VERSION_BASE: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": "1.3"}
 MAX_JOBS = 10_000
 STORAGE = "sweeper.storage"
 PLACES = ("outputs", "folder", "sweep.folder", STORAGE)  # where a run or a sweep writes
+# What Hydra has once a process, beside its plug-ins and what is stored for it; and whose turn it is to have it.
+_SINGLE = (GlobalHydra, VersionBase)
+_TURN = threading.RLock()
 SMOKE = "smoke"  # the trainer that only asks whether something runs
 # The files of Hydra's own launcher, logging and help, which nothing here reads: most of the time it takes to compose.
 HYDRAS_OWN = [
@@ -47,6 +59,17 @@ HYDRAS_OWN = [
     for group, option in dict(default).items()
     if option is not None
 ]
+
+
+def _in_turn(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: threads wait for each other, since Hydra knows one config at a time."""
+
+    @functools.wraps(function)
+    def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _TURN:
+            return function(*args, **kwargs)
+
+    return waiting
 
 
 def groups(config_dirs: list[str]) -> dict[str, list[str]]:
@@ -121,6 +144,7 @@ class Composer:
 
     shipped: ClassVar[dict[tuple[str, ...], DictConfig]] = {}
 
+    @_in_turn
     def __init__(self, config_dirs: list[str]):
         registry.load_plugins()
         Plugins.instance().register(_UserFiles)
@@ -138,6 +162,7 @@ class Composer:
         has_own = config_dirs or any(entries.plugin_names() for entries in registry.registries().values())
         self.merged = {} if has_own else Composer.shipped
 
+    @_in_turn
     def tree(self, overrides: list[str]) -> dict[str, Any]:
         """The config that `overrides` stand for. **Raises:** `UserError`."""
         choices: dict[str, Override] = {}
@@ -176,8 +201,7 @@ class Composer:
             if self.config_dirs:
                 searched = [f"{_UserFiles.scheme()}://{pathlib.Path(folder).resolve()}" for folder in self.config_dirs]
                 words.append(f"hydra.searchpath=[{','.join(map(_quoted, searched))}]")
-            GlobalHydra.instance().clear()
-            with initialize_config_dir(str(places.conf_folder()), job_name="dlrun", **VERSION_BASE):
+            with _own_hydra(), initialize_config_dir(str(places.conf_folder()), job_name="dlrun", **VERSION_BASE):
                 self.merged[known] = compose("config", [*words, *HYDRAS_OWN])
         return copy.deepcopy(self.merged[known])
 
@@ -261,6 +285,18 @@ class Composer:
         return True
 
 
+@contextlib.contextmanager
+def _own_hydra() -> Iterator[None]:
+    """A Hydra of ours: a program that has dlrun as a library may have one of its own, and keeps it."""
+    theirs = {kind: Singleton._instances.pop(kind) for kind in _SINGLE if kind in Singleton._instances}
+    try:
+        yield
+    finally:
+        for kind in _SINGLE:
+            Singleton._instances.pop(kind, None)
+        Singleton._instances.update(theirs)
+
+
 class _UserFiles(FileConfigSource):
     """A folder given by --config-dir: a file is checked before OmegaConf expands it."""
 
@@ -322,6 +358,7 @@ def _apart(override: Override) -> list[Override]:
     return parse([word(group, str(value["name"])), *(word(f"{group}.{key}", part) for key, part in keys.items())])
 
 
+@_in_turn
 def _read(word: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(word)

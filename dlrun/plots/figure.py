@@ -6,6 +6,7 @@ imported when the first figure is drawn.
 
 import functools
 import io
+import threading
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
+
+_TURN = threading.RLock()
 
 # Okabe and Ito 2008: told apart with any kind of colour vision. Its yellow is too pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -54,7 +57,8 @@ def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
         from matplotlib.font_manager import fontManager
 
         installed = set(fontManager.get_font_names())
-        with matplotlib.rc_context({**STYLE, "font.family": [font for font in FONTS if font in installed]}):
+        # The settings are those of the process: of two threads the later would put back what the first had set.
+        with _TURN, matplotlib.rc_context({**STYLE, "font.family": [font for font in FONTS if font in installed]}):
             return draw(*args, **kwargs)
 
     return drawn

@@ -14,6 +14,7 @@ import re
 import sqlite3
 import sys
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,21 @@ from dlrun.errors import UserError
 from dlrun.store import locks
 from dlrun.sweep.space import Axis, Choices
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 # How a trial that has ended is called here and there.
 STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 NAMES = {state: name for name, state in STATES.items()}
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Optuna says nothing but errors, as what it logs is told by a search itself."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 class Study:
