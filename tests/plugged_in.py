@@ -121,5 +121,5 @@ def plugged_in(path, text=MODEL):
             patch.setattr(entries, "_targets", dict(entries._targets))
         Plugins.instance()  # fills the store on first use
         patch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))
-        patch.setattr(registry, "_loaded_plugins", set(registry._loaded_plugins))
+        patch.setattr(registry, "_loaded_plugins", dict(registry._loaded_plugins))
         yield path

@@ -8,8 +8,11 @@ stands in the `__init__.py` of its folder; plug-ins add to it with a decorator:
 
     @MODELS.register("mine")
     class Mine(torch.nn.Module): ...
+
+What is defined again, because its file has changed or a cell of a notebook runs again, takes the place of what it was.
 """
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -17,10 +20,13 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from dlrun.config import schema
 from dlrun.errors import UserError
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -29,6 +35,7 @@ class Registry:
     def __init__(self, kind: str, targets: dict[str, str]):
         self.kind = kind
         self._targets: dict[str, Any] = dict(targets)
+        self._in_files: set[str] = set()
 
     def names(self) -> list[str]:
         return sorted(self._targets)
@@ -39,13 +46,18 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._targets
 
-    def register(self, name: str):
-        """Decorator for plug-ins. **Raises:** `UserError` if the name is taken."""
+    def is_of_this_process(self, name: str) -> bool:
+        """Whether no other process would know `name`: it stands in no file that `load_plugins` reads."""
+        return name in self.plugin_names() and name not in self._in_files
 
-        def add(thing):
-            if name in self._targets:
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator for plug-ins. **Raises:** `UserError` if the name is taken by another thing."""
+
+        def add(thing: T) -> T:
+            if name in self._targets and _origin(self._targets[name]) != _origin(thing):
                 raise UserError(f"{self.kind} {name!r} is already registered; choose another name")
             self._targets[name] = thing
+            (self._in_files.add if _is_loading.get() else self._in_files.discard)(name)
             return thing
 
         return add
@@ -69,6 +81,12 @@ class Registry:
             near, names = schema.suggest(name, self.names()), ", ".join(self.names())
             raise UserError(f"unknown {self.kind} {name!r}{near} ({self.kind} names: {names})")
         return self._targets[name]
+
+
+def _origin(thing: Any) -> Any:
+    """Where a class or function is defined; what has no such place is like itself alone."""
+    is_named = hasattr(thing, "__module__") and hasattr(thing, "__qualname__")
+    return (thing.__module__, thing.__qualname__) if is_named else id(thing)
 
 
 # The config groups whose `name` picks a registered thing, and where their tables stand.
@@ -98,11 +116,15 @@ def _attribute(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-_loaded_plugins: set[str] = set()
+# What has been loaded, and the content that it had.
+_loaded_plugins: dict[str, bytes] = {}
+_is_loading: ContextVar[bool] = ContextVar("_is_loading", default=False)
 
 
 def load_plugins() -> None:
     """Imports the files of `DLRUN_PLUGINS` (split as PATH is) and installed `dlrun.plugins` entry points.
+
+    A file that has changed since is imported again.
 
     **Raises:** `UserError` naming the file and the reason if one cannot be imported.
     """
@@ -110,9 +132,10 @@ def load_plugins() -> None:
         resolved = pathlib.Path(path).expanduser().resolve()
         if not resolved.is_file():
             raise UserError(f"DLRUN_PLUGINS: no file {path}")
-        _load_once(str(resolved), f"DLRUN_PLUGINS: {path}", lambda resolved=resolved: _import_file(resolved))
+        what, content = f"DLRUN_PLUGINS: {path}", resolved.read_bytes()
+        _load_once(str(resolved), content, what, lambda resolved=resolved: _import_file(resolved))
     for entry in importlib.metadata.entry_points(group="dlrun.plugins"):
-        _load_once(entry.value, f"plug-in {entry.name} ({entry.value})", entry.load)
+        _load_once(entry.value, b"", f"plug-in {entry.name} ({entry.value})", entry.load)
 
 
 def plugin_files() -> list[str]:
@@ -120,9 +143,10 @@ def plugin_files() -> list[str]:
     return [key for key in _loaded_plugins if pathlib.Path(key).is_file()]
 
 
-def _load_once(key: str, what: str, load: Callable[[], Any]) -> None:
-    if key in _loaded_plugins:
+def _load_once(key: str, content: bytes, what: str, load: Callable[[], Any]) -> None:
+    if _loaded_plugins.get(key) == content:
         return
+    outside = _is_loading.set(True)
     try:
         load()
     except UserError as error:
@@ -130,11 +154,14 @@ def _load_once(key: str, what: str, load: Callable[[], Any]) -> None:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{what}: cannot be imported: {type(error).__name__}: {reason}") from error
-    _loaded_plugins.add(key)
+    finally:
+        _is_loading.reset(outside)
+    _loaded_plugins[key] = content
 
 
 def _import_file(path: pathlib.Path) -> None:
-    name = f"dlrun_plugin_{path.stem}"
+    # Two files may have one name; what each defines is told apart by its module.
+    name = f"dlrun_plugin_{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError("is not a Python file (.py)")

@@ -4,7 +4,7 @@ import pathlib
 import sys
 from typing import Any
 
-from dlrun.config import check, compose
+from dlrun.config import check, compose, registry
 from dlrun.config.check import Config
 from dlrun.config.spec import DataSpec
 from dlrun.data import DATA
@@ -35,7 +35,19 @@ def config_of(stored: StoredRun, overrides: list[str] | None = None, *, on_cpu: 
         print(f"dlrun: note: {stored.path} is of an older dlrun: by default {', '.join(added)}", file=sys.stderr)
     for word in overrides or []:
         put(tree, word)
+    _refuse_unknown(stored.path, tree)
     return check.parse(check.on_cpu(tree) if on_cpu else tree)
+
+
+def _refuse_unknown(path: pathlib.Path, tree: dict[str, Any]) -> None:
+    """**Raises:** `UserError` if the run was trained with a plug-in that is not here."""
+    for group in registry.TABLES:
+        name = tree[group].get("name") if isinstance(tree.get(group), dict) else None
+        if isinstance(name, str) and name not in registry.of(group) and name != "auto":
+            raise UserError(
+                f"{path}: was trained with {group}={name}, which is not known here; name its file in DLRUN_PLUGINS, "
+                f"or in Python give it: dlrun.load(FOLDER, {group}=CLASS)"
+            )
 
 
 def kept_of(path: pathlib.Path | None) -> Kept | None:

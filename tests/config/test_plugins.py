@@ -77,7 +77,17 @@ def test_without_the_file_a_verb_names_the_missing_model(plug_in, capsys):
     del os.environ["DLRUN_PLUGINS"]  # as `plugged_in` does at its end
     capsys.readouterr()
     assert main.main(["eval", "run"]) == 2
-    assert "unknown model 'mine'" in capsys.readouterr().err
+    assert "run: was trained with model=mine, which is not known here; name its file" in capsys.readouterr().err
+
+
+def test_a_plug_in_file_that_has_changed_is_read_again(plug_in, capsys):
+    words = ["model=mine", *SMALL, "trainer.epochs=1"]
+    assert main.main(words) == 0
+    before = capsys.readouterr().out
+    plug_in.write_text(plug_in.read_text().replace("width: int = 8", "width: int = 9"))
+    assert main.main(words) == 0
+    after = capsys.readouterr().out
+    assert ["model   mine, 226 parameters" in before, "model   mine, 253 parameters" in after] == [True, True]
 
 
 def test_a_yaml_of_ones_own_gives_a_model_of_dlrun_other_sizes(tmp_path, monkeypatch):

@@ -300,9 +300,20 @@ def test_a_decorator_adds_a_name_once_and_returns_the_thing():
     assert entries.plugin_names() == ["mine"]
     assert entries.names() == ["mine", "pi"]
     assert entries.describe("mine").parameters["width"].default == 3
-    for name in ("mine", "pi"):
+    for name, other in (("mine", pytest.raises), ("pi", mine)):
         with pytest.raises(UserError, match=f"^thing '{name}' is already registered; choose another name$"):
-            entries.register(name)(mine)
+            entries.register(name)(other)
+
+
+def test_what_is_defined_again_takes_the_place_of_what_it_was():
+    """As a cell of a notebook that runs twice does."""
+    entries = Registry("thing", {})
+    for width in (3, 4):
+        exec(f"def mine(*, width: int = {width}): ...", cell := {"__name__": "__main__"})
+        entries.register("mine")(cell["mine"])
+        assert entries.get("mine") is cell["mine"]
+        assert entries.describe("mine").parameters["width"].default == width
+    assert entries.is_of_this_process("mine")
 
 
 def test_the_registries_are_the_groups_that_pick_by_name():
