@@ -99,7 +99,7 @@ def _answer(words: list[str]) -> int | None:
     if "--multirun" in flags:
         from dlrun.sweep import start
 
-        return start.start(overrides, config_dirs, words)
+        return start.start(overrides, config_dirs, words).code
     if shows:
         _read(words)
         return hydra_flags.show(words)

@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import sys
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any, Protocol
@@ -64,11 +66,7 @@ class Driver:
         self.slots = list(range(num_slots))
         self.running: list[Running] = []
         self.signals: list[int] = []
-        # Threads are counted when torch loads, in the server that all jobs are forked from.
-        threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // num_slots)))
-        os.environ.setdefault("MKL_NUM_THREADS", threads)
-        # Helper processes are started as `python -c`, which would look for modules in the working directory.
-        os.environ["PYTHONSAFEPATH"] = "1"
+        self.threads = _threads(num_slots)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(worker.PRELOAD)
 
@@ -98,9 +96,12 @@ class Driver:
             log=str(jobs.log(self.home, job)),
             slot=self.slots.pop(0),
             is_judged=self.source.judge is not None,
+            environment=os.environ | _surroundings(self.threads),
+            threads=self.threads,
         )
         process = self.context.Process(target=worker.work, args=(order, theirs), name=f"job {job.number}")
-        process.start()
+        with _apart(self.threads):
+            process.start()
         theirs.close()
         self.stops_when_warned = config.trainer.stop_when_warned
         job.state = "running"
@@ -174,6 +175,39 @@ class Driver:
                     os.kill(entry.process.pid, signal.SIGUSR1)
         elif not self.signals:
             self._receive(number, frame)
+
+
+def _threads(num_slots: int) -> int:
+    """The threads of a job: those that the environment asks for, or its share of the cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(asked) if asked.isdecimal() and int(asked) else max(1, cores() // num_slots)
+
+
+def _surroundings(threads: int) -> dict[str, str]:
+    """What is in the environment of a job beside that of this process."""
+    # Helper processes are started as `python -c`, which would look for modules in the working directory.
+    return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
+
+
+@contextlib.contextmanager
+def _apart(threads: int) -> Iterator[None]:
+    """Lets a process start, and with the first one the server, with surroundings of its own.
+
+    It does not see the main module: it would import that, and a script that starts a sweep would start it again.
+    """
+    own = _surroundings(threads)
+    main, before = sys.modules["__main__"], {key: os.environ.get(key) for key in own}
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 def cores() -> int:

@@ -13,13 +13,14 @@ from dlrun.store.records import Status
 from dlrun.store.sweep_record import Job, Plan
 from dlrun.sweep import jobs
 from dlrun.sweep.driver import Driver
+from dlrun.sweep.jobs import Ended
 from dlrun.terminal.escaping import quoted
 
 Choose = Callable[[list[list[str]], list[str]], list[list[str]]]  # (the words of all jobs, config folders): of some
 
 
-def start(overrides: list[str], config_dirs: list[str], plan: Plan, choose: Choose | None = None) -> int:
-    """Plans all jobs, or those that `choose` leaves, checks every config, then runs them. Returns the exit code.
+def start(overrides: list[str], config_dirs: list[str], plan: Plan, choose: Choose | None = None) -> Ended:
+    """Plans all jobs, or those that `choose` leaves, checks every config, then runs them.
 
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
@@ -32,8 +33,8 @@ def start(overrides: list[str], config_dirs: list[str], plan: Plan, choose: Choo
     return _run(jobs.make_home(configs[0]), plan, configs)
 
 
-def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> int:
-    """Runs what is missing. Returns the exit code. **Raises:** `UserError` for any override."""
+def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> Ended:
+    """Runs what is missing. **Raises:** `UserError` for any override."""
     if overrides:
         raise UserError(f"resume: a sweep goes on as it was planned; leave out {' '.join(overrides)}")
     for job in plan.jobs:
@@ -43,19 +44,19 @@ def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> int:
     return _run(home, plan, _configs(plan))
 
 
-def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> int:
-    """Runs what is waiting and prints the report. Returns 0, 1 if a job failed, or 128 + signal."""
+def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> Ended:
+    """Runs what is waiting and prints the report. The code is 0, 1 if a job failed, or 128 + signal."""
     stopped = _drive(home, plan, configs)
     if stopped is not None:
         print(f"interrupted; go on with: dlrun resume {quoted(home)}", file=sys.stderr)
-        return 128 + stopped
+        return Ended(home, 128 + stopped)
     if any(job.state == "done" for job in plan.jobs):
         report.report([str(home)])
     failed = jobs.say_failed(home, plan.jobs)
     print(f"folder  {home}")
     if failed:
         print(f"again   dlrun resume {quoted(home)}")
-    return 1 if failed else 0
+    return Ended(home, 1 if failed else 0)
 
 
 def try_each(home: pathlib.Path, experiments: list[str], options: list[str]) -> bool:
@@ -102,6 +103,7 @@ def _configs(plan: Plan) -> list[Config]:
     for job in plan.jobs:
         try:
             configs.append(check.parse(composer.tree(job.overrides)))
+            jobs.refuse_unseen(configs[-1])
         except UserError as error:
             problems += [f"job {job.number} ({' '.join(job.overrides)}): {line}" for line in str(error).splitlines()]
     if problems:

@@ -2,10 +2,31 @@
 
 import pathlib
 import sys
+from typing import NamedTuple
 
+from dlrun.config import registry
 from dlrun.config.check import Config
+from dlrun.errors import UserError
 from dlrun.store import files
 from dlrun.store.sweep_record import Job
+
+
+class Ended(NamedTuple):
+    """How a sweep has ended: its folder, and the exit code of the command."""
+
+    home: pathlib.Path
+    code: int
+
+
+def refuse_unseen(config: Config) -> None:
+    """**Raises:** `UserError` if the config names what the process of a job cannot see."""
+    for group in registry.TABLES:
+        name = getattr(config, group)["name"]
+        if registry.of(group).is_of_this_process(name):
+            raise UserError(
+                f"{group}={name}: was defined in this program or notebook, and a job of a sweep is a process of its "
+                "own that cannot see it; write it into a file and name that in DLRUN_PLUGINS"
+            )
 
 
 def make_home(options: Config) -> pathlib.Path:

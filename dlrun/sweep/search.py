@@ -19,6 +19,7 @@ from dlrun.store import locks, runs, sweep_record
 from dlrun.store.sweep_record import Job, Plan
 from dlrun.sweep import jobs, recipe, space
 from dlrun.sweep.driver import Driver
+from dlrun.sweep.jobs import Ended
 from dlrun.sweep.space import Axis
 from dlrun.terminal.escaping import quoted
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from dlrun.sweep.study import Study
 
 
-def start(overrides: list[str], plan: Plan) -> int:
-    """Checks the whole space, then searches it. Returns the exit code.
+def start(overrides: list[str], plan: Plan) -> Ended:
+    """Checks the whole space, then searches it.
 
     **Raises:** `UserError` before anything is written if a value of the space makes a wrong config.
     """
@@ -51,7 +52,7 @@ def start(overrides: list[str], plan: Plan) -> int:
     return _search(home, plan, goal)
 
 
-def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> int:
+def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> Ended:
     """Goes on with a search, also beside others that work on it; `sweeper.trials=N` gives it a new length.
 
     **Raises:** `UserError` for any other override, and if the record cannot be one of a search.
@@ -98,6 +99,8 @@ class _Goal:
         ]
         self.config_dirs = plan.config_dirs
         ends = self._ends()
+        for end in ends:
+            jobs.refuse_unseen(end)
         if any(end.data.get("val_fraction") == 0 for end in ends):
             raise UserError(
                 "data.val_fraction: a search chooses by the val part, and with 0 there is none; set it above 0, or try "
@@ -144,22 +147,23 @@ def _watched(config: Config) -> tuple[str, str]:
     return assemble.watched(config)
 
 
-def _search(home: pathlib.Path, plan: Plan, goal: _Goal, trials: int | None = None) -> int:
-    """Works on the study until there is nothing left to begin. Returns the exit code."""
-    from dlrun.sweep.study import Study
+def _search(home: pathlib.Path, plan: Plan, goal: _Goal, trials: int | None = None) -> Ended:
+    """Works on the study until there is nothing left to begin."""
+    from dlrun.sweep.study import Study, silence
 
     options = goal.base
-    study = Study(home, goal.study, goal.mode, options.sweeper, goal.axes, goal.max_epochs)
-    if trials is not None:
+    with silence():
+        study = Study(home, goal.study, goal.mode, options.sweeper, goal.axes, goal.max_epochs)
+        if trials is not None:
+            with locks.locked(home / ".lock"):
+                study.set_wanted(trials)
+        source = _Trials(home, plan, goal, study)
+        stopped = Driver(home, source, options.sweep.jobs, options.sweep.timeout_minutes).drive()
+        if stopped is not None:
+            print(f"interrupted; go on with: dlrun resume {quoted(home)}", file=sys.stderr)
+            return Ended(home, 128 + stopped)
         with locks.locked(home / ".lock"):
-            study.set_wanted(trials)
-    source = _Trials(home, plan, goal, study)
-    stopped = Driver(home, source, options.sweep.jobs, options.sweep.timeout_minutes).drive()
-    if stopped is not None:
-        print(f"interrupted; go on with: dlrun resume {quoted(home)}", file=sys.stderr)
-        return 128 + stopped
-    with locks.locked(home / ".lock"):
-        return _conclude(home, source)
+            return Ended(home, _conclude(home, source))
 
 
 class _Trials:

@@ -12,10 +12,11 @@ from dlrun.errors import UserError
 from dlrun.store import sweep_record
 from dlrun.store.sweep_record import Plan
 from dlrun.sweep import fitting, grid, search, space
+from dlrun.sweep.jobs import Ended
 
 
-def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int:
-    """Runs the grid or the search that `overrides` stand for. Returns the exit code.
+def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> Ended:
+    """Runs the grid or the search that `overrides` stand for.
 
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
@@ -39,7 +40,7 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> int
     return grid.start(overrides, config_dirs, plan, fitting.only if is_fitting else None)
 
 
-def resume(home: pathlib.Path, overrides: list[str]) -> int:
+def resume(home: pathlib.Path, overrides: list[str]) -> Ended:
     """Runs what is missing of a sweep. **Raises:** `UserError` if its record cannot be read."""
     plan = sweep_record.read(home)
     resume_kind = grid.resume if plan.search is None else search.resume

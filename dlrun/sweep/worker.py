@@ -34,7 +34,8 @@ _is_told_to_stop = threading.Event()
 class Order:
     """What a job is told: its checked config, its words, what sets it apart, where to log, its slot.
 
-    `is_judged`: whether a search judges it.
+    `is_judged`: whether a search judges it. `environment` and `threads` are its own: those of the server may be of
+    another sweep.
     """
 
     config: dict[str, Any]
@@ -42,14 +43,19 @@ class Order:
     changed: dict[str, str]
     log: str
     slot: int
-    is_judged: bool = False
+    is_judged: bool
+    environment: dict[str, str]
+    threads: int
 
 
 def work(order: Order, connection: Any) -> None:
     """Runs one job and tells the driver its value, or the reason why there is none."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nothing to save yet
+    os.environ.clear()
+    os.environ.update(order.environment)
     _leave_terminal(order.log)
     _take_gpu(order.slot)
+    _count_threads(order.threads)
     # The system's own way again: loader processes from one more server would import torch anew and outlive this job.
     multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_end_with_driver, daemon=True).start()
@@ -140,6 +146,13 @@ def _take_gpu(slot: int) -> None:
     visible = given.split(",") if given else [str(index) for index in range(torch.cuda.device_count())]
     if visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[slot % len(visible)]
+
+
+def _count_threads(threads: int) -> None:
+    import torch
+
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 def _end_with_driver() -> None:

@@ -14,6 +14,7 @@ from driving import JOB, driver
 
 from dlrun.cli import main
 from dlrun.store import locks, runs
+from dlrun.sweep import driver as driver_of_jobs
 
 # (Where, which call of it, whether before or after it): the moments at which the death of a driver could do most harm.
 MOMENTS = [
@@ -106,7 +107,7 @@ def test_a_failing_job_ends_alone_and_resume_runs_only_what_is_missing(home, cap
 
 
 def test_a_job_that_hangs_is_ended_when_its_time_is_up(home, capsys, monkeypatch):
-    monkeypatch.setattr("dlrun.sweep.driver.GRACE_SECONDS", 0)
+    monkeypatch.setattr(driver_of_jobs, "GRACE_SECONDS", 0)
     words = ["-m", *JOB, "model.fate=hang", "sweep.timeout_minutes=0.02", "sweep.folder=sweep"]
     assert main.main(words) == 1
     (job,) = jobs_of(home / "sweep")

@@ -20,7 +20,7 @@ def main(words: list[str]) -> int:
     if sweep_record.is_sweep(path):
         from dlrun.sweep import start
 
-        return start.resume(path, overrides)
+        return start.resume(path, overrides).code
     from dlrun.run.resume import resume_run
 
     resume_run(path, overrides)
