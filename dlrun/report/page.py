@@ -35,6 +35,12 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Col
     return f"<table>\n<tr>{line(columns, 'th')}</tr>\n{body}\n</table>"
 
 
+def html_picture(png: bytes, name: str = "") -> str:
+    """A picture that stands in the page itself; `name` is read out in its place."""
+    encoded = base64.b64encode(png).decode()
+    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{encoded}">'
+
+
 def html_page(title: str, sections: Sequence[tuple[str, str]], pngs: Sequence[bytes]) -> str:
     """A page that needs no other file: (heading, HTML) sections and the pictures inside it."""
     style = (
@@ -43,6 +49,6 @@ def html_page(title: str, sections: Sequence[tuple[str, str]], pngs: Sequence[by
     )
     head = f'<meta charset="utf-8">\n<title>{html.escape(_shown(title))}</title>\n<style>{style}</style>'
     parts = [f"<h2>{html.escape(heading)}</h2>\n{body}" for heading, body in sections]
-    parts += [f'<p><img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}"></p>' for png in pngs]
+    parts += [f"<p>{html_picture(png)}</p>" for png in pngs]
     body = "\n".join(parts)
     return f'<!doctype html>\n<html lang="en">\n{head}\n<h1>{html.escape(_shown(title))}</h1>\n{body}\n</html>\n'

@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dlrun import disk
@@ -23,14 +24,82 @@ MOST_CURVES = 30
 RIGHT = ("best epoch", "epochs", "seconds", "n")
 
 
-def report(
-    folders: list[str], metric: str | None = None, output: str | None = None, reach: float | None = None
-) -> None:
-    """Compares all runs in `folders`: tables on stdout; CSV, Markdown, HTML and pictures in `output`.
+@dataclass(frozen=True)
+class Compared:
+    """Runs, and groups of those that differ in nothing but their seed, both best first by `metric`.
+
+    `keys` are those in which they differ, `shown` the metrics that a table has room for.
+    """
+
+    folders: list[str]
+    metric: str
+    mode: str
+    rows: list[Row]
+    groups: list[Group]
+    keys: list[str]
+    shown: list[str]
+
+    @property
+    def order(self) -> str:
+        return f"{'highest' if self.mode == 'max' else 'lowest'} {self.metric} first"
+
+    @property
+    def title(self) -> str:
+        return f"{_count(self.rows)}, {self.order}"
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """The columns of numbers."""
+        return (*RIGHT, *self.shown)
+
+    @property
+    def single(self) -> tuple[list[str], list[list[str]]]:
+        """(Columns, rows): a row a run."""
+        return _single_table(self.rows, self.keys, self.shown)
+
+    @property
+    def over_seeds(self) -> tuple[list[str], list[list[str]]]:
+        """(Columns, rows): a row a group."""
+        return _group_table(self.groups, [key for key in self.keys if key != "seed"], self.shown)
+
+    def sections(self) -> list[tuple[str, str]]:
+        """(Heading, table in HTML) of both."""
+        return [
+            ("Runs", page.html_table(*self.single, self.right)),
+            ("Over seeds", page.html_table(*self.over_seeds, self.right)),
+        ]
+
+    def records(self) -> tuple[list[str], list[list[Any]]]:
+        """(Columns, rows): all runs with all their metrics, numbers as exact as they were recorded."""
+        metrics = sorted({name for row in self.rows for name in row.metrics})
+        columns = ["path", *self.keys, *metrics, "best_epoch", "epochs", "seconds", "state", "reason"]
+        return columns, [
+            [str(row.path), *map(row.keys.get, self.keys), *map(row.metrics.get, metrics), row.best_epoch, row.epochs,
+             row.seconds, row.state, row.reason]
+            for row in self.rows
+        ]  # fmt: skip
+
+    def pictures(self) -> tuple[dict[str, bytes | None], list[str]]:
+        """(PNG by the name of its file, None: there is nothing to see; what should be said about them)."""
+        rows, groups, metric, mode = self.rows, self.groups, self.metric, self.mode
+        figure = figures.draw(groups, metric, mode)
+        by_key = _png(figure) if figure is not None else None
+        # Points above one epoch say less than the same over what the runs differ in.
+        png, notes = (None, []) if by_key and _has_one_epoch(rows, metric) else _picture(groups, metric, rows)
+        search = figures.of_search(rows, metric, mode) if _is_search(self.folders) else None
+        samples = figures.of_samples(rows)
+        return {
+            "report.png": png, "report_keys.png": by_key, "report_trials.png": _png(search) if search else None,
+            "report_samples.png": _png(samples) if samples else None,
+        }, notes  # fmt: skip
+
+
+def compare(folders: list[str], metric: str | None = None, reach: float | None = None) -> Compared:
+    """All runs in `folders`; without a `metric` by what they watched.
 
     `reach` adds the first epoch in which the metric was that good.
 
-    **Raises:** `UserError` if there are no runs, none has the metric, or the files cannot be written.
+    **Raises:** `UserError` if there are no runs, or none has the metric.
     """
     for folder in folders:
         if not pathlib.Path(folder).is_dir():
@@ -42,44 +111,39 @@ def report(
     mode = comparison.direction(metric, rows)
     rows = comparison.best_first(rows, lambda row: row.metrics.get(metric), mode)
     groups = comparison.best_first(comparison.grouped(rows), lambda group: group.mean(metric), mode)
-    home = pathlib.Path(output) if output is not None else _home(folders, rows)
-
-    keys = comparison.differing(rows)
     shown = _related(metric, rows)
     if reach is not None:
         shown.append(comparison.add_first_epoch(rows, metric, reach, mode))
-    single = _single_table(rows, keys, shown)
-    over_seeds = _group_table(groups, [key for key in keys if key != "seed"], shown)
-    order = f"{'highest' if mode == 'max' else 'lowest'} {metric} first"
-    right = (*RIGHT, *shown)
-    tables.print_table(f"{_count(rows)}, {order}", *single, right)
+    return Compared(folders, metric, mode, rows, groups, comparison.differing(rows), shown)
+
+
+def report(
+    folders: list[str], metric: str | None = None, output: str | None = None, reach: float | None = None
+) -> None:
+    """Compares all runs in `folders`: tables on stdout; CSV, Markdown, HTML and pictures in `output`.
+
+    **Raises:** `UserError` as `compare`, and if the files cannot be written.
+    """
+    found = compare(folders, metric, reach)
+    rows, metric, right = found.rows, found.metric, found.right
+    home = pathlib.Path(output) if output is not None else _home(folders, rows)
+    tables.print_table(found.title, *found.single, right)
     reasons = _reasons(rows)
     print(reasons, end="")
-    if len(groups) < sum(len(group.rows) for group in groups):
+    if len(found.groups) < sum(len(group.rows) for group in found.groups):
         print()
-        tables.print_table(f"over seeds: mean ± standard deviation of n runs, {order}", *over_seeds, right)
+        title = f"over seeds: mean ± standard deviation of n runs, {found.order}"
+        tables.print_table(title, *found.over_seeds, right)
 
-    figure = figures.draw(groups, metric, mode)
-    by_key = _png(figure) if figure is not None else None
-    # Points above one epoch say less than the same over what the runs differ in.
-    png, notes = (None, []) if by_key and _has_one_epoch(rows, metric) else _picture(groups, metric, rows)
-    title = f"{_count(rows)}, {order}"
-    search = figures.of_search(rows, metric, mode) if len(folders) == 1 and _is_search(home) else None
-    samples = figures.of_samples(rows)
-    drawn = {
-        "report.png": png, "report_keys.png": by_key, "report_trials.png": _png(search) if search else None,
-        "report_samples.png": _png(samples) if samples else None,
-    }  # fmt: skip
+    drawn, notes = found.pictures()
     pictures = {name: content for name, content in drawn.items() if content}
-    text = f"# {page.in_markdown(title)}\n\n{page.markdown(*single, right)}\n"
+    text = f"# {page.in_markdown(found.title)}\n\n{page.markdown(*found.single, right)}\n"
     text += "".join(f"- {page.in_markdown(line)}\n" for line in reasons.splitlines())
     text += "\n## Over seeds\n\nMean ± sample standard deviation of n runs that are done.\n\n"
-    text += page.markdown(*over_seeds, right) + "".join(
-        f"\n![{page.in_markdown(metric)}]({name})\n" for name in pictures
-    )
-    sections = [("Runs", page.html_table(*single, right)), ("Over seeds", page.html_table(*over_seeds, right))]
-    whole = page.html_page(title, sections, list(pictures.values()))
-    texts = {"report.csv": _csv(rows, keys).encode(), "report.md": text.encode(), "report.html": whole.encode()}
+    text += page.markdown(*found.over_seeds, right)
+    text += "".join(f"\n![{page.in_markdown(metric)}]({name})\n" for name in pictures)
+    whole = page.html_page(found.title, found.sections(), list(pictures.values()))
+    texts = {"report.csv": _csv(*found.records()).encode(), "report.md": text.encode(), "report.html": whole.encode()}
     _write(home, texts | drawn)
     for note in notes:
         print(note)
@@ -104,10 +168,11 @@ def _metric(wanted: str | None, rows: list[Row]) -> str:
     return f"{last_part([metric.partition('/')[0] for metric in known])}/{name}"
 
 
-def _is_search(home: pathlib.Path) -> bool:
-    """Whether the runs are the trials of a search, whose settings followed from each other."""
+def _is_search(folders: Sequence[str]) -> bool:
+    """Whether the runs are the trials of one search, whose settings followed from each other."""
+    home = pathlib.Path(folders[0])
     try:
-        return sweep_record.is_sweep(home) and sweep_record.read(home).search is not None
+        return len(folders) == 1 and sweep_record.is_sweep(home) and sweep_record.read(home).search is not None
     except UserError:  # which the table says
         return False
 
@@ -180,17 +245,9 @@ def _with_deviation(group: Group, metric: str) -> str:
     return (number(mean) if std is None else f"{number(mean)} ± {number(std)}") + of_all
 
 
-def _csv(rows: list[Row], keys: list[str]) -> str:
-    """All runs with all their metrics, numbers as exact as they were recorded."""
-    metrics = sorted({name for row in rows for name in row.metrics})
+def _csv(columns: list[str], rows: list[list[Any]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["path", *keys, *metrics, "best_epoch", "epochs", "seconds", "state", "reason"]
-    writer.writerow(map(files.csv_cell, head))
-    for row in rows:
-        values = [row.keys.get(key) for key in keys] + [row.metrics.get(metric) for metric in metrics]
-        line = [str(row.path), *values, row.best_epoch, row.epochs, row.seconds, row.state, row.reason]
-        writer.writerow(map(files.csv_cell, line))
+    csv.writer(text, lineterminator="\n").writerows(map(files.csv_cell, row) for row in (columns, *rows))
     return text.getvalue()
 
 
