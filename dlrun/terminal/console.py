@@ -11,21 +11,21 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from dlrun.terminal import notebook
 from dlrun.terminal.escaping import in_one_line
 
 
 class Console:
-    """Prints to the terminal; without one (a pipe, CI) there is no bar, only lines."""
+    """Prints to the terminal, or the notebook; without one (a pipe, CI) there is no bar, only lines."""
 
     def __init__(self, epochs: int, batches_per_epoch: int):
         self.epochs, self.batches_per_epoch = epochs, batches_per_epoch
-        self.bar = tqdm(
-            total=epochs * batches_per_epoch,
-            unit="batch",
-            leave=False,
-            dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
-        )
+        total = epochs * batches_per_epoch
+        if notebook.is_here():
+            self.bar: Any = notebook.Bar(total)
+        else:
+            is_seen = sys.stderr.isatty()
+            self.bar = tqdm(total=total, unit="batch", leave=False, dynamic_ncols=True, disable=not is_seen)
 
     def progress(self, epoch: int, batch: int, loss: float | None = None) -> None:
         """Moves the bar to `batch` of the epoch after `epoch` finished ones."""
@@ -114,17 +114,25 @@ class SweepTable:
 
 def print_metrics(title: str, metrics: dict[str, float], during: Mapping[str, str] | None = None) -> None:
     """A table: one row a metric, one column a part; `during`: when the values of a part were taken that are means."""
-    parts = list(dict.fromkeys(name.split("/")[0] for name in metrics))
-    names = list(dict.fromkeys(name.split("/")[1] for name in metrics))
+    columns, rows = metrics_table(metrics, during)
     table = Table(title=Text(in_one_line(title)), title_justify="left")
-    table.add_column("metric")
-    for part in parts:
-        head = f"{part}, during {during[part]}" if during and part in during else part
-        table.add_column(Text(in_one_line(head)), justify="right")
-    for name in names:
-        cells = [number(metrics[f"{part}/{name}"]) if f"{part}/{name}" in metrics else "" for part in parts]
+    for column in columns:
+        table.add_column(Text(in_one_line(column)), justify="left" if column == columns[0] else "right")
+    for name, *cells in rows:
         table.add_row(Text(in_one_line(name)), *cells)
     rich_print(table)
+
+
+def metrics_table(
+    metrics: Mapping[str, float], during: Mapping[str, str] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """(Columns, rows): a row a metric, a column a part; `during` as in `print_metrics`."""
+    parts, names = (list(dict.fromkeys(name.split("/")[place] for name in metrics)) for place in (0, 1))
+    heads = [f"{part}, during {during[part]}" if during and part in during else part for part in parts]
+    cells = {name: [metrics.get(f"{part}/{name}") for part in parts] for name in names}
+    return ["metric", *heads], [
+        [name, *("" if value is None else number(value) for value in own)] for name, own in cells.items()
+    ]
 
 
 def number(value: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 from dlrun.cli import main
 from dlrun.errors import UserError
 from dlrun.sweep import search, start
+from dlrun.sweep.jobs import Ended
 
 SPACE = "sweep.space={optimizer.lr:{low:0.001,high:0.1,log:true}}"
 SEARCH = ["-m", "sweeper=optuna"]
@@ -78,7 +79,12 @@ def test_what_a_search_on_a_file_watches_follows_from_what_the_file_holds(home, 
     rows = [f"{place / 7},{place % 5},{targets[place % len(targets)]}" for place in range(30)]
     (home / "table.csv").write_text("\n".join(["first,second,target", *rows]) + "\n")
     seen = []
-    monkeypatch.setattr(search, "_search", lambda home, plan, goal: seen.append((goal.watch, goal.mode)) or 0)
+
+    def noted(home, plan, goal):
+        seen.append((goal.watch, goal.mode))
+        return Ended(home, 0)
+
+    monkeypatch.setattr(search, "_search", noted)
     assert main.main([*SEARCH, SPACE, "model=mlp", "data=csv", "data.path=table.csv", *words]) == 0
     assert seen == [watched]
 
