@@ -4,23 +4,25 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dlrun.config.schema import few
 from dlrun.config.spec import DataSpec
 from dlrun.data.images.files import LeftOut, entries_of, files_below
-from dlrun.data.images.imagefolder import decode, sizes_of
+from dlrun.data.images.imagefolder import decode, resized, sizes_of
 from dlrun.data.reading import is_like_path, missing, read_utf8, records
 from dlrun.data.tables.values import quoted
 from dlrun.engine.contracts import DataSet, ImageFile
 from dlrun.errors import RunError, UserError, bounded
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pandas as pd
 
+    from dlrun.data.tables.csv_reading import Sheet
     from dlrun.data.tables.rules import Rules
 
 TEXT_FILES = (".csv", ".tsv", ".txt", ".gz")
@@ -129,9 +131,7 @@ def _read_image(dataset: DataSet, spec: DataSpec, path: str) -> tuple[Tensor, Te
 
 
 def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ...]]:
-    from dlrun.data.tables.rules import Rules
-
-    rules = Rules.by_names(_names(spec), ()) if spec.table is None else Rules.from_dict(spec.table)
+    rules = _rules(spec)
     names, tables = [], []
     for word in words:
         path = Path(word).expanduser()
@@ -147,24 +147,44 @@ def _rows(spec: DataSpec, words: list[str]) -> tuple[list[str], tuple[Tensor, ..
     return names, (torch.cat(tables),)
 
 
+def _rules(spec: DataSpec) -> "Rules":
+    from dlrun.data.tables.rules import Rules
+
+    return Rules.by_names(_names(spec), ()) if spec.table is None else Rules.from_dict(spec.table)
+
+
 def _names(spec: DataSpec) -> tuple[str, ...]:
     return spec.feature_names or tuple(f"x{number}" for number in range(spec.in_features or 0))
 
 
-def _table(path: Path, spec: DataSpec, rules: "Rules") -> tuple[list[int], "np.ndarray"]:
+def _table(path: Path, spec: DataSpec, rules: "Rules") -> tuple[list[int], np.ndarray]:
     """(The line of each row that is used, the features of these rows) of a CSV file."""
+    return _read_sheet(rules.open(path), spec, rules)
+
+
+def _read_sheet(sheet: "Sheet", spec: DataSpec, rules: "Rules") -> tuple[list[int], np.ndarray]:
     from dlrun.data.tables.rules import Rules
 
-    sheet = rules.open(path)
     if spec.table is None:
         rules = Rules.by_names(_names(spec), sheet.names)
     lines, table, said = rules.read(sheet)
     for line in [*sheet.layout.remarks, *said]:
-        print(f"{path.name}: {line}", file=sys.stderr)
+        print(f"{sheet.path.name}: {line}", file=sys.stderr)
     return lines, table
 
 
-def _typed(word: str, rules: "Rules") -> "np.ndarray":
+def _read_frame(spec: DataSpec, frame: "pd.DataFrame") -> tuple[list[Any], tuple[Tensor, ...]]:
+    """(The label of each row that is used, its features (N, F)), as of a CSV file with that content."""
+    rules = _rules(spec)
+    has_header = not all(isinstance(name, int) for name in frame.columns)
+    text = frame.to_csv(None, sep=rules.separator, quotechar=rules.quote, header=has_header, index=False)
+    sheet = rules.open(Path("DataFrame"), text.encode())
+    lines, table = _read_sheet(sheet, spec, rules)
+    row_of = {line: row for row, line in enumerate(sheet.lines())}
+    return [frame.index[row_of[line]] for line in lines], (torch.from_numpy(table),)
+
+
+def _typed(word: str, rules: "Rules") -> np.ndarray:
     """The features (1, F) of a row such as `5.1,3.5,red`, a field for each column."""
     separator = rules.separator if rules.separator in word else ","
     try:
@@ -172,3 +192,114 @@ def _typed(word: str, rules: "Rules") -> "np.ndarray":
         return rules.row(fields)
     except ValueError as error:
         raise UserError(bounded(f"predict: {quoted(word)}: {error}")) from error
+
+
+def read_table(dataset: DataSet, spec: DataSpec, table: Any) -> tuple[list[Any], tuple[Tensor, ...]]:
+    """(The label of each row that is used, the raw inputs (N, ...)) of a DataFrame or Series of pandas.
+
+    Of data that read texts it is one column of these; else it is read as a CSV file with the same content would be.
+
+    **Raises:** `UserError` as `read`.
+    """
+    frame = table.to_frame() if table.ndim == 1 else table
+    if spec.kind == "features":
+        return _read_frame(spec, frame)
+    if frame.shape[1] != 1:
+        raise UserError(f"predict: this run takes {spec.kind}: one column of a table, found {frame.shape[1]}")
+    words = [str(word) for word in frame.iloc[:, 0]]
+    return list(frame.index), read(dataset, spec, words)[1]
+
+
+def read_array(spec: DataSpec, values: Any) -> tuple[Tensor, ...]:
+    """Raw inputs (N, ...) from an array of them, or from one.
+
+    **Raises:** `UserError` for another shape, or values that the data cannot have.
+    """
+    try:
+        array = values.detach().cpu() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"predict: cannot be read as an array: {str(error).splitlines()[0]}") from error
+    if spec.kind not in _ARRAYS:
+        raise UserError(f"predict: this run takes {spec.kind}, and no array of them; give it words")
+    if not array.isfinite().all():
+        raise UserError("predict: the array has values that are missing or infinite; give a DataFrame, or fill them")
+    return (_ARRAYS[spec.kind](spec, array),)
+
+
+def framed(images: Tensor, values: Any) -> list[ImageFile]:
+    """The raw inputs (N, C, H, W) that `values` became as images of that size, called by their numbers.
+
+    **Raises:** `UserError` if they have been resized: places in them would not be those of `values`.
+    """
+    height, width = images.shape[2:]
+    if not {height, width} <= set(values.shape):
+        raise UserError(
+            f"predict: places are looked for in arrays of {height} x {width} pixels alone, found shape "
+            f"{tuple(values.shape)}; files of images may have any size"
+        )
+    frame = torch.tensor([1, 1, 0, 0, width, height], dtype=torch.float64)
+    return [ImageFile(str(number), frame) for number in range(len(images))]
+
+
+def _image_array(spec: DataSpec, array: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) from images with the channels first, last or, of grey ones, left out, resized as files are."""
+    assert spec.image_size is not None and spec.in_channels is not None
+    channels, shape = spec.in_channels, tuple(array.shape)
+    if array.ndim > 2 and array.shape[-3] != channels and array.shape[-1] == channels:
+        array = array.movedim(-1, -3)
+    elif channels == 1 and (array.ndim == 2 or (array.ndim == 3 and shape[0] != 1)):
+        array = array.unsqueeze(-3)
+    array = array[None] if array.ndim == 3 else array
+    if array.ndim != 4 or array.shape[1] != channels:
+        raise UserError(
+            f"predict: an image of this run has {channels} channel{'s' if channels > 1 else ''}, as its first or last "
+            f"axis, and an array holds one or many; found shape {shape}"
+        )
+    highest = 1 if array.is_floating_point() else 255
+    if array.numel() and not (array.min() >= 0 and array.max() <= highest):
+        raise UserError(
+            f"predict: images have values in 0..1 if they are floats, else in 0..255; found {array.min().item():g} to "
+            f"{array.max().item():g} in {str(array.dtype).removeprefix('torch.')}"
+        )
+    pixels = (array * 255).round().to(torch.uint8) if array.is_floating_point() else array.to(torch.uint8)
+    if pixels.shape[2:] == spec.image_size:
+        return pixels
+    return torch.stack([resized(image, spec.image_size) for image in pixels])
+
+
+def _feature_array(spec: DataSpec, array: Tensor) -> Tensor:
+    names, columns = list(_names(spec)), _rules(spec).columns
+    if any(column.categories is not None for column in columns):
+        listed = few([quoted(column.name) for column in columns])
+        raise UserError(bounded(f"predict: columns of this run hold texts; give a DataFrame with {listed}"))
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.shape[1] != len(names):
+        raise UserError(
+            f"predict: a row of this run has {len(names)} numbers ({few(names, 5)}), found an array of shape "
+            f"{tuple(array.shape)}"
+        )
+    return array.float()
+
+
+def _series_array(spec: DataSpec, array: Tensor) -> Tensor:
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] != spec.in_features:
+        raise UserError(
+            f"predict: a series of this run has (steps, {spec.in_features}) numbers, found an array of shape "
+            f"{tuple(array.shape)}"
+        )
+    return array.float()
+
+
+def _token_array(spec: DataSpec, array: Tensor) -> Tensor:
+    array, most = array[None] if array.ndim == 1 else array, spec.vocab_size or 0
+    is_of_tokens = array.ndim == 2 and not array.is_floating_point()
+    if not is_of_tokens or (array.numel() and not 0 <= array.min() <= array.max() < most):
+        raise UserError(
+            f"predict: tokens of this run are whole numbers in 0..{most - 1}, one a step, found an array of shape "
+            f"{tuple(array.shape)} of {str(array.dtype).removeprefix('torch.')}"
+        )
+    return array.long()
+
+
+_ARRAYS = {"image": _image_array, "features": _feature_array, "series": _series_array, "tokens": _token_array}

@@ -529,6 +529,10 @@ class Task:
         """Columns of texts, one row an example: what `dlrun predict` prints. **Raises:** `ValueError` without words."""
         raise ValueError("this task has no words for an answer")
 
+    def values(self, output: Any) -> dict[str, list[Any]]:
+        """The same for a program: columns of numbers and names, one row an example. **Raises:** as `answers`."""
+        return dict(self.answers(output))
+
     def comparisons(self, model: nn.Module, output: Any, known: Any, names: Sequence[str]) -> dict[str, list[str]]:
         """Columns of texts, one row an example of `output`: which of the `known` ones, by their `names`, it is like."""
         raise ValueError("this task compares nothing")

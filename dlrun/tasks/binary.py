@@ -54,6 +54,15 @@ class Binary(Task):
         )
         return {"predicted": first, "then": second}
 
+    def values(self, output: Tensor) -> dict[str, list[Any]]:
+        """The likelier class, its probability, and that of both."""
+        probabilities = self.predict(output)
+        guess = (output.squeeze(1) > 0).long()
+        each = zip(self.class_names, probabilities.T.tolist(), strict=True)
+        highest = probabilities.gather(1, guess[:, None]).squeeze(1)
+        found = {"predicted": [self.class_names[k] for k in guess.tolist()], "probability": highest.tolist()}
+        return found | {f"probability {name}": column for name, column in each}
+
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """The true class, the predicted one, and the probability of class 1."""
         columns = {"true": target, "predicted": (output.squeeze(1) > 0).long()}

@@ -34,7 +34,7 @@ class ImageRegression(Regression):
     def metrics(self) -> list[Metric]:
         return [PixelErrors(self)]
 
-    def answers(self, output: Tensor) -> dict[str, list[str]]:
+    def values(self, output: Tensor) -> dict[str, list[Any]]:
         raise ValueError("this run answers with images, and a table has none; plots/answers.png shows some")
 
     def examine(self, model: nn.Module) -> dict[str, float]:

@@ -47,6 +47,14 @@ class Multiclass(Task):
         texts = [[f"{self.class_names[k]} {value:.1%}" for value, k in zip(*column, strict=True)] for column in columns]
         return dict(zip(("predicted", "then", "and then"), texts, strict=False))
 
+    def values(self, output: Tensor) -> dict[str, list[Any]]:
+        """The likeliest class, its probability, and that of each class."""
+        probabilities = self.predict(output)
+        highest, guess = probabilities.max(dim=1)
+        each = zip(self.class_names, probabilities.T.tolist(), strict=True)
+        found = self._named({"predicted": guess}) | {"probability": highest.tolist()}
+        return found | {f"probability {name}": column for name, column in each}
+
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """The true class, the predicted one and its probability."""
         probability, guess = self.predict(output).max(dim=1)

@@ -63,9 +63,13 @@ class Regression(Task):
         """The values, numbered from 0 where there are several."""
         from dlrun.terminal.console import number
 
+        return {name: list(map(number, column)) for name, column in self.values(output).items()}
+
+    def values(self, output: Tensor) -> dict[str, list[Any]]:
+        """The same as numbers."""
         name, values = self.spec.target_name or "value", self.predict(output).T.tolist()
         names = [name] if len(values) == 1 else [f"{name} {k}" for k in range(len(values))]
-        return {name: list(map(number, column)) for name, column in zip(names, values, strict=True)}
+        return dict(zip(names, values, strict=True))
 
     def rows(self, output: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """True and predicted values, numbered from 0 where there are several."""

@@ -47,8 +47,6 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--gallery", metavar="FOLDER", help="known people, a folder each or a picture each")
     overrides = [word for word in words if _OVERRIDE.match(word)]
     given = arguments.parse_intermixed_args([word for word in words if word not in overrides])
-    if given.length < 0 or not 0 <= given.temperature < float("inf") or not 0 <= given.seed < 2**63:
-        raise UserError("predict: --length, --temperature and --seed must not be negative")
     if given.score is not None and not 0 <= given.score <= 1:
         raise UserError(f"predict: --score must be between 0 and 1, found {given.score:g}")
     run = runs.open_run(given.run)
@@ -97,28 +95,22 @@ def _check_options(given: argparse.Namespace, run: "Trained") -> None:
 
 
 def _write(given: argparse.Namespace, run: "Trained") -> None:
-    from dlrun.tasks.generation import continue_text
+    from dlrun.run import answers
 
     if given.inputs or not given.prompt:
         raise UserError(
             f'predict: this run writes text; give it a beginning: dlrun predict {given.run} --prompt "The "'
         )
-    raw = run.dataset.encode([given.prompt], run.spec)
-    assert raw is not None, "data of texts read texts"
-    prompt, options = raw[0][0].to(run.device), {"temperature": given.temperature, "seed": given.seed}
-    print(continue_text(run.model, run.spec.vocabulary or (), prompt, given.length, **options))
+    print(answers.written(run, given.prompt, given.length, given.temperature, given.seed))
 
 
 def _show(given: argparse.Namespace, run: "Trained", unread: dict[str, str]) -> None:
     """Tells where things are in images, and draws them."""
     from dlrun.data import inputs
-    from dlrun.run import sightings
+    from dlrun.run import answers, sightings
 
     images, raw = inputs.read_images(run.dataset, run.offered, given.inputs, unread)
-    seen = []
-    # All frames of a video at once would not fit into memory.
-    for some, own in zip(raw.split(sightings.BATCH_SIZE), _in_turn(images, sightings.BATCH_SIZE), strict=True):
-        seen += run.task.sightings(run.outputs((some,)), own, given.score)
+    seen = answers.seen(run, images, raw, given.score)
     folder = Path(given.out) if given.out else disk.folder(Path(OUT))
     files = sightings.write(run.task, images, seen, folder, given.format)
     rows = [sighting.cells() for sighting in seen]
@@ -146,10 +138,6 @@ def _compare(given: argparse.Namespace, run: "Trained", unread: dict[str, str]) 
         people, theirs, names, output = [_cut(names[0])], output[:1], names[1:], output[1:]
     columns = run.task.comparisons(run.model, output, theirs, people)
     print_table("", ["input", *columns], list(zip(map(_cut, names), *columns.values(), strict=True)))
-
-
-def _in_turn(images: list, size: int) -> list[list]:
-    return [images[first : first + size] for first in range(0, len(images), size)]
 
 
 def _tell(words: list[str], run: "Trained", unread: dict[str, str]) -> None:

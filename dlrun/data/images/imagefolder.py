@@ -157,6 +157,15 @@ def decode(path: str, image_size: tuple[int, int] | int, in_channels: int, white
     return to_tensor(resized, in_channels)
 
 
+def resized(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """An image uint8 (C, H, W), grey or RGB, as `decode` resizes one to `image_size` (H, W)."""
+    from PIL import Image
+
+    (height, width), channels_last = image_size, pixels.permute(1, 2, 0).contiguous().numpy()
+    image = Image.fromarray(channels_last if len(pixels) == 3 else channels_last[:, :, 0])
+    return to_tensor(image.resize((width, height), Image.Resampling.BILINEAR), len(pixels))
+
+
 @contextlib.contextmanager
 def decoding(path: str) -> Iterator[None]:
     """**Raises:** `RunError` with the path for whatever goes wrong while the image file is read."""
