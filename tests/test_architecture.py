@@ -17,6 +17,7 @@ ROOMS = {
         "sweep", "report", "run", "examples", "tasks", "models", "data", "store", "engine", "config", "plots",
         "terminal",
     },
+    "api": {"sweep", "report", "run", "store", "engine", "config", "plots", "terminal"},
     "sweep": {"report", "run", "store", "engine", "config", "terminal"},
     "report": {"store", "config", "plots", "terminal"},
     "run": {

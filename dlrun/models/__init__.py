@@ -52,3 +52,6 @@ MODELS = Registry(
         "sagpool": "dlrun.models.sagpool:SAGPool",
     },
 )
+
+# `dlrun.models.list()` gives all names, `@dlrun.models.register("mine")` adds a class of one's own.
+list, register = MODELS.names, MODELS.register
