@@ -103,7 +103,11 @@ def load(folder: Folder, **registered: Any) -> "Run | Sweep":
     for group, thing in registered.items():
         if group not in registry.TABLES:
             raise UserError(f"{group}: is no group; a class is given for {', '.join(registry.TABLES)}")
-        registry.of(group).register(stored.config[group]["name"])(thing)
+        section = stored.config.get(group)
+        name = section.get("name") if isinstance(section, dict) else None
+        if not isinstance(name, str):
+            raise UserError(f"{path}: its config names no {group}")
+        registry.of(group).register(name)(thing)
     return Run(path)
 
 
@@ -192,7 +196,7 @@ class Run:
     @property
     def model(self) -> "nn.Module":
         """The model with the best weights, in eval mode; what it takes stands in `trained_model`."""
-        return self._trained.model.eval()
+        return self._trained.model
 
     def trained_model(self) -> "TrainedModel":
         """The model together with what is done to its inputs, and the names of its classes."""
@@ -234,7 +238,7 @@ class Run:
         return trained.measure(stored.config_of(runs.open_run(self.path), _as_words(keys)), self.path, part)
 
     def resume(self, **keys: Any) -> "Run":
-        """Goes on with a run that was interrupted, or with `trainer={"epochs": N}` beyond its end; gives the run."""
+        """Goes on with a run that was interrupted, or with `trainer={"epochs": N}` beyond its end; gives itself."""
         _refuse_stopped_cell()
 
         from dlrun.engine.interrupt import Interrupted
@@ -244,7 +248,9 @@ class Run:
             resume_run(self.path, _as_words(keys), from_python=True)
         except Interrupted as error:
             _interrupted(error)
-        return Run(self.path)
+        finally:
+            self.__dict__.pop("_trained", None)  # its weights are others now
+        return self
 
     @property
     def _row(self) -> comparison.Row:
@@ -371,8 +377,10 @@ class Sweep(Comparison):
 
     @property
     def state(self) -> str:
-        """`done`, `failed` if a job has, or `interrupted` where something is left to run."""
+        """`done`, `failed` if a job has, `running`, or `interrupted` where something is left that nobody runs."""
         states = {job.state for job in sweep_record.read(self.path).jobs}
+        if "running" in states and any(run.state == "running" for run in self.runs):
+            return "running"
         if states & {"waiting", "running", "interrupted"}:
             return "interrupted"
         return "failed" if "failed" in states else "done"
@@ -498,7 +506,8 @@ def _plain(key: str, value: Any) -> Any:
         return os.fspath(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of NumPy or torch
         return value.item()
-    if key in registry.TABLES and callable(value) and hasattr(value, "__name__"):
+    if key in registry.TABLES and callable(value) and getattr(value, "__name__", "").isidentifier():
         registry.of(key).register(value.__name__)(value)
         return value.__name__
-    raise UserError(f"{key}: a {type(value).__name__} is no value of a config")
+    hint = "; give a name, or a class" if key in registry.TABLES else ""
+    raise UserError(f"{key}: {type(value).__name__!r} is no value of a config{hint}")

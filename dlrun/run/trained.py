@@ -1,6 +1,8 @@
 """A finished run's best weights, ready to answer: what `eval`, `predict` and `show` share."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,11 +40,22 @@ class Trained:
     task: Task
 
     def outputs(self, raw: tuple[Tensor, ...]) -> Nested:
-        """The outputs of the model for raw inputs (N, ...), on its device."""
+        """The outputs of the model for raw inputs (N, ...), on its device. A model that trains goes on training."""
         index = torch.arange(len(raw[0]))
-        with assemble.on_device(self.config), torch.inference_mode():
+        with assemble.on_device(self.config), torch.inference_mode(), _not_training(self.model):
             inputs = self.prepare(tuple(value.to(self.device) for value in raw))
-            return self.task.forward(self.model.eval(), Batch(inputs, (), index.to(self.device)))
+            return self.task.forward(self.model, Batch(inputs, (), index.to(self.device)))
+
+
+@contextlib.contextmanager
+def _not_training(model: nn.Module) -> Iterator[None]:
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, is_training in before:
+            module.training = is_training
 
 
 def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
@@ -63,7 +76,7 @@ def load(config: Config, path: pathlib.Path, *, with_data: bool) -> Trained:
         spec, prepare = assemble.view(config, offered)
         model = devices.place(assemble.model(config, spec), device, config.device.channels_last)
         try:
-            model.load_state_dict(best["model"])
+            model.eval().load_state_dict(best["model"])
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path}: its weights do not fit its config: {reason}") from error

@@ -108,7 +108,10 @@ def test_keywords_are_words_of_the_command_line():
     [
         ({"model": "resnt"}, "model: no option 'resnt'; did you mean resnet?"),
         ({"trainer": {"epoch": 1}}, "trainer.epoch: unknown key; did you mean epochs?"),
-        ({"optimizer": {"lr": object()}}, "optimizer.lr: a object is no value of a config"),
+        ({"optimizer": {"lr": object()}}, "optimizer.lr: 'object' is no value of a config"),
+        ({"model": nn.Linear(2, 2)}, "model: 'Linear' is no value of a config; give a name, or a class"),
+        ({"model": lambda: None}, "model: 'function' is no value of a config; give a name, or a class"),
+        ({"epochs": 3}, "epochs: unknown key; it is a key of trainer: trainer.epochs"),
         ({"model": "cnn", "data": "iris"}, "model=cnn data=iris: model and data do not fit"),
         ({"seed": [0, 1]}, "seed: must be an integer, found [0, 1]"),
         ({"trainer": {"epochs": float("nan")}}, "trainer.epochs: must be an integer"),
@@ -242,6 +245,7 @@ def test_predicting_twice_is_equal_also_of_a_model_with_dropout(elsewhere):
     first = run.predict(images)
     run.model.train()
     pd.testing.assert_frame_equal(run.predict(images), first)
+    assert run.model.training, "a model that somebody trains goes on training"
 
 
 def test_the_model_is_ready_to_call(digits):
