@@ -17,6 +17,7 @@ import functools
 import html
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def sweep(*words: str, config_dir: Folder | None = None, **keys: Any) -> "Sweep"
     **Raises:** `UserError` before anything is written if a job's config is wrong.
     """
     _refuse_stopped_cell()
-    told = [*words, *_as_words(keys, lists_values=True)]
+    told = [*_each_a_word(words), *_as_words(keys, lists_values=True)]
     dirs = [] if config_dir is None else [os.fspath(config_dir)]
 
     from dlrun.sweep import start
@@ -472,8 +473,18 @@ def _ended(ended: "Ended") -> Sweep:
 def _config(words: Sequence[str], keys: Mapping[str, Any], config_dir: Folder | None) -> tuple[check.Config, list[str]]:
     """The checked config of one run, and the words that stand for it."""
     dirs = [] if config_dir is None else [os.fspath(config_dir)]
-    told = [*words, *_as_words(keys)]
+    told = [*_each_a_word(words), *_as_words(keys)]
     return check.parse(compose.Composer(dirs).tree(told)), [*(f"--config-dir={d}" for d in dirs), *told]
+
+
+def _each_a_word(words: Sequence[str]) -> Sequence[str]:
+    """**Raises:** `UserError` for what is no word, and for a line of several."""
+    for word in words:
+        if not isinstance(word, str):
+            raise UserError(f"{word!r}: a word is a text such as 'model=mlp'; other values are given by keywords")
+        if len(parts := re.split(r"\s+(?=[\w./]+=)", word.strip())) > 1:
+            raise UserError(f"{word!r}: give each word by itself: {', '.join(map(repr, parts))}")
+    return words
 
 
 def _as_words(keys: Mapping[str, Any], lists_values: bool = False) -> list[str]:

@@ -125,6 +125,13 @@ def test_a_mistake_is_the_line_of_the_command(keys, message, elsewhere, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_line_of_words_is_no_word():
+    with pytest.raises(UserError, match="give each word by itself: 'model=mlp', 'data=digits'"):
+        dlrun.train("model=mlp data=digits")
+    with pytest.raises(UserError, match=r"^3: a word is a text such as 'model=mlp'"):
+        dlrun.sweep(3)  # pyright: ignore[reportArgumentType]
+
+
 def test_a_long_mistake_is_as_short_as_the_command_prints_it():
     assert len(str(UserError("x" * 5000))) == 300
     assert str(RunError(f"one\n{'y' * 400}")).splitlines()[0] == "one"
