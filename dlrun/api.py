@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dlrun import disk
 from dlrun.config import check, compose, registry
 from dlrun.errors import UserError
 from dlrun.report import comparison, page
@@ -411,17 +412,19 @@ class Picture:
         return f"<Picture {self.path}>"
 
     def _repr_png_(self) -> bytes:
-        return self.path.read_bytes()
+        return disk.content(self.path)
 
     def _repr_html_(self) -> str:
-        return page.html_picture(self.path.read_bytes(), self.path.stem)
+        return page.html_picture(disk.content(self.path), self.path.stem)
 
 
 class Plots(Mapping[str, Picture]):
     """The pictures in a folder, by name; all of them show themselves in a notebook."""
 
     def __init__(self, folder: pathlib.Path):
-        self._found = {path.stem: Picture(path) for path in sorted(folder.glob("*.png"))}
+        # A link in a folder from a stranger may lead to a file of one's own, which a notebook would then hold.
+        files = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
+        self._found = {path.stem: Picture(path) for path in files}
 
     def __getitem__(self, name: str) -> Picture:
         if name not in self._found:

@@ -428,6 +428,14 @@ def test_a_run_shows_itself_and_everything_is_escaped(elsewhere, digits):
     assert "<script" not in dlrun.compare(path)._repr_html_()
 
 
+def test_a_link_among_the_pictures_is_not_shown(elsewhere):
+    (elsewhere / "secret").write_text("secret")
+    run = dlrun.load(write_run(elsewhere / "run"))
+    (run.path / "plots").mkdir()
+    (run.path / "plots/link.png").symlink_to(elsewhere / "secret")
+    assert list(run.plots) == [] and "c2VjcmV0" not in run._repr_html_()
+
+
 # ---- interrupts
 
 
