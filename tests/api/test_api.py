@@ -490,6 +490,21 @@ def test_a_second_interrupt_ends_the_run_and_not_the_program(elsewhere, monkeypa
     assert dlrun.load("run").state == "interrupted"
 
 
+def test_an_interrupt_of_a_sweep_is_answered_alike(elsewhere, monkeypatch):
+    from dlrun.sweep.driver import Driver
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "drive", lambda self: signal.SIGINT)
+        patch.setattr(sys, "ps1", ">>> ", raising=False)
+        sweep = dlrun.sweep(*QUICK, seed=[0], sweep={"folder": "s"})
+        assert isinstance(sweep, dlrun.Sweep) and sweep.state == "interrupted"
+        patch.delattr(sys, "ps1")
+        with pytest.raises(KeyboardInterrupt) as caught:
+            sweep.resume()
+        assert caught.value.path == sweep.path == elsewhere / "s"
+    assert sweep.resume().state == "done"
+
+
 def test_nothing_else_starts_in_a_cell_that_was_interrupted(elsewhere, monkeypatch):
     import dlrun.api
     from dlrun.terminal import notebook
