@@ -18,12 +18,12 @@ import html
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dlrun import disk
 from dlrun.config import check, compose, registry
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError, bounded
 from dlrun.report import comparison, page
 from dlrun.report import report as reports
 from dlrun.store import runs, sweep_record
@@ -44,10 +44,28 @@ if TYPE_CHECKING:
 
 Folder = str | os.PathLike[str]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 MOST_PICTURES = 3  # that a run shows by itself
 CURVES = "learning_curves"
 
 
+def _as_printed(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: a mistake is told in the lines that the command prints, which are read at a glance."""
+
+    @functools.wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (UserError, RunError) as error:
+            error.args = ("\n".join(map(bounded, str(error).splitlines())),)
+            raise
+
+    return told
+
+
+@_as_printed
 def train(*words: str, config_dir: Folder | None = None, **keys: Any) -> "Run":
     """Trains one run and gives it, as `dlrun WORDS` does on the command line.
 
@@ -73,6 +91,7 @@ def train(*words: str, config_dir: Folder | None = None, **keys: Any) -> "Run":
         return Run(_interrupted(error))
 
 
+@_as_printed
 def sweep(*words: str, config_dir: Folder | None = None, **keys: Any) -> "Sweep":
     """Trains a run for each combination of the values that are listed, as `dlrun -m WORDS`: a process each.
 
@@ -90,6 +109,7 @@ def sweep(*words: str, config_dir: Folder | None = None, **keys: Any) -> "Sweep"
     return _ended(start.start(told, dirs, ["--multirun", *(f"--config-dir={d}" for d in dirs), *told]))
 
 
+@_as_printed
 def load(folder: Folder, **registered: Any) -> "Run | Sweep":
     """The run or the sweep in `folder`.
 
@@ -113,6 +133,7 @@ def load(folder: Folder, **registered: Any) -> "Run | Sweep":
     return Run(path)
 
 
+@_as_printed
 def load_model(folder: Folder, **registered: Any) -> "TrainedModel":
     """The best weights of the run in `folder`, ready to call: raw inputs in, outputs of the model out.
 
@@ -124,6 +145,7 @@ def load_model(folder: Folder, **registered: Any) -> "TrainedModel":
     return found.trained_model()
 
 
+@_as_printed
 def build(model: Any, *words: str, **keys: Any) -> "nn.Module":
     """A new model, as a run begins with it: its sizes from the data, its weights from the seed; nothing is trained.
 
@@ -142,6 +164,7 @@ def build(model: Any, *words: str, **keys: Any) -> "nn.Module":
         return assemble.model(config, spec).to(device)
 
 
+@_as_printed
 def compare(*found: "Run | Comparison | Folder", metric: str | None = None) -> "Comparison":
     """Runs and sweeps, or folders of them, side by side, best first by `metric`, or by what they watched."""
     if not found:
@@ -206,6 +229,7 @@ class Run:
 
         return TrainedModel(self._trained)
 
+    @_as_printed
     def predict(self, inputs: "Inputs", *, score: float | None = None) -> "pd.DataFrame":
         """What the best weights say of new inputs, a row each.
 
@@ -221,6 +245,7 @@ class Run:
 
         return answers.frame(self._trained, inputs, score)
 
+    @_as_printed
     def write(self, prompt: str, length: int = 200, *, temperature: float = 0.8, seed: int = 0) -> str:
         """How a model of text goes on after `prompt`, `length` characters.
 
@@ -230,6 +255,7 @@ class Run:
 
         return answers.written(self._trained, prompt, length, temperature, seed)
 
+    @_as_printed
     def evaluate(self, part: str | None = None, **keys: Any) -> dict[str, float]:
         """The metrics of the best weights on `part` (`train`, `val`, `test`; usually the last), measured again.
 
@@ -239,6 +265,7 @@ class Run:
 
         return trained.measure(stored.config_of(runs.open_run(self.path), _as_words(keys)), self.path, part)
 
+    @_as_printed
     def resume(self, **keys: Any) -> "Run":
         """Goes on with a run that was interrupted, or with `trainer={"epochs": N}` beyond its end; gives itself."""
         _refuse_stopped_cell()
@@ -387,6 +414,7 @@ class Sweep(Comparison):
             return "interrupted"
         return "failed" if "failed" in states else "done"
 
+    @_as_printed
     def resume(self, **keys: Any) -> "Sweep":
         """Runs what is missing; of a search `sweeper={"trials": N}` asks for more. Gives the sweep."""
         _refuse_stopped_cell()
