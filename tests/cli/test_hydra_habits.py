@@ -12,6 +12,7 @@ from dlrun.cli import hydra_habits, main
 from dlrun.config import check, compose
 from dlrun.errors import UserError
 from dlrun.sweep import grid, search, start
+from dlrun.sweep.jobs import Ended
 
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs/hydra.md"
 ROWS = re.findall(r"^\| `(.+?)` \| (.+) \|$", DOCS.read_text(), re.MULTILINE)
@@ -24,8 +25,10 @@ def nothing_trains(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
     monkeypatch.setattr(main, "_import_run", lambda: lambda config, words: None)
-    monkeypatch.setattr(grid, "start", lambda overrides, dirs, plan: len(compose.expand(overrides, dirs)) < 1)
-    monkeypatch.setattr(search, "start", lambda overrides, plan: 0)
+    monkeypatch.setattr(
+        grid, "start", lambda overrides, dirs, *more: Ended(pathlib.Path(), int(not compose.expand(overrides, dirs)))
+    )
+    monkeypatch.setattr(search, "start", lambda overrides, *more: Ended(pathlib.Path(), 0))
 
 
 def test_there_are_rows():
