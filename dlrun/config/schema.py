@@ -207,13 +207,8 @@ def _check_record(value: Any, annotation: Any) -> Any:
     """The fields of a `TypedDict`, which may hold more, or of a dataclass, which is made of them."""
     if not isinstance(value, dict):
         raise ValueError(f"must be {describe(annotation)}, found {value!r}")
-    hints, is_open = typing.get_type_hints(annotation, include_extras=True), typing.is_typeddict(annotation)
-    if is_open:
-        required = annotation.__required_keys__
-    else:
-        fields = dataclasses.fields(annotation)
-        none = dataclasses.MISSING
-        required = {field.name for field in fields if field.default is none and field.default_factory is none}
+    hints, required = _fields(annotation)
+    is_open = typing.is_typeddict(annotation)
     for key in required - value.keys():
         raise ValueError(f"{key}: is missing")
     checked = {}
@@ -225,6 +220,17 @@ def _check_record(value: Any, annotation: Any) -> Any:
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
     return checked if is_open else annotation(**checked)
+
+
+@functools.cache
+def _fields(record: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """The annotations of a `TypedDict` or a dataclass, and which of its fields must be there."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    if typing.is_typeddict(record):
+        return hints, record.__required_keys__
+    none = dataclasses.MISSING
+    fields = dataclasses.fields(record)
+    return hints, frozenset(field.name for field in fields if field.default is none and field.default_factory is none)
 
 
 def _check_plain(value: Any, annotation: Any) -> Any:

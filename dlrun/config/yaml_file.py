@@ -8,6 +8,7 @@ import math
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -24,22 +25,24 @@ _REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
 
 def check(path: pathlib.Path) -> None:
     """**Raises:** `UserError` with path and line if it is no UTF-8, no YAML, or far too large for a config."""
-    _checked(path)
+    _opened(path)
 
 
 def read(path: pathlib.Path) -> dict:
     """The plain values of a file. **Raises:** `UserError` as `check` does."""
+    loader, root = _opened(path)
     try:
-        return yaml.load(_checked(path), _LOADER) or {}
+        return loader.construct_document(root) if root is not None else {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {explain(error)}") from error
 
 
-def _checked(path: pathlib.Path) -> str:
-    """The text of the file."""
+def _opened(path: pathlib.Path) -> tuple[Any, yaml.Node | None]:
+    """(A loader, the checked node that it has read from the file: its one document)."""
     try:
         text = disk.text(path, MAX_BYTES)
-        root = yaml.compose(text, Loader=_LOADER)
+        loader = _LOADER(text)
+        root = loader.get_single_node()
         num_values = _expanded(root, {}) if root is not None else 0
     except OSError as error:
         hint = "; a config is short" if error.errno == errno.EFBIG else ""
@@ -48,7 +51,7 @@ def _checked(path: pathlib.Path) -> str:
         raise UserError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: {explain(error)}") from error
-    for node in _scalars(root) if root is not None else ():
+    for node in _scalars(root) if root is not None and "${" in text else ():
         if is_computed(node.value):
             raise UserError(f"{path}: line {node.start_mark.line + 1}: {node.value!r}: {REFERENCES}")
     if root is not None and not isinstance(root, yaml.MappingNode):
@@ -57,7 +60,7 @@ def _checked(path: pathlib.Path) -> str:
         raise UserError(
             f"{path}: stands for more than {MAX_VALUES} values, its aliases (*name) written out; a config is short"
         )
-    return text
+    return loader, root
 
 
 def is_computed(text: str) -> bool:

@@ -197,7 +197,7 @@ def _read(path: pathlib.Path) -> Row:
         path,
         state,
         reason=run.status.get("error"),
-        keys=_keys(run.config),
+        keys=keys_of(run.config),
         # A run that goes on after its end leaves an old summary behind.
         metrics=run.metrics if is_done else latest,
         history=history,
@@ -211,7 +211,7 @@ def _read(path: pathlib.Path) -> Row:
     )
 
 
-def _keys(config: dict[str, Any]) -> dict[str, str]:
+def keys_of(config: dict[str, Any]) -> dict[str, str]:
     """The config as the words of a command line: `model.name` is `model`, lists have no spaces."""
     flat: dict[str, str] = {}
     for section, value in config.items():

@@ -77,7 +77,7 @@ def run(
             config = check.with_absolute_paths(config)
             home.write_config(config.to_dict(), words, spec.to_dict(), dataset.spec.to_dict())
             if resume is not None:
-                _restore(home, state, config)
+                _restore(home, state, config, train.num_batches)
             home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": state.watch}
             logs = config.logger.tensorboard
             purge_step = state.step + 1 if resume else None
@@ -116,7 +116,7 @@ def make_folder(config: Config) -> pathlib.Path:
     return files.create(pathlib.Path(config.outputs) / f"{config.model['name']}-{config.data['name']}")
 
 
-def _restore(home: RunFolder, state: State, config: Config) -> None:
+def _restore(home: RunFolder, state: State, config: Config, num_batches: int) -> None:
     """Loads the newest checkpoint into `state`; a run that has none yet starts anew."""
     tree, warning = home.read_last(State.check_tree)
     if warning is not None:
@@ -125,7 +125,9 @@ def _restore(home: RunFolder, state: State, config: Config) -> None:
         return
     try:
         state.load_tree(tree)
-    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        if state.batch >= num_batches:
+            raise ValueError(f"it has done {state.batch} of {num_batches} batches of an epoch")
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{home.path}: its checkpoint does not fit its config: {reason}") from error
     if config.device.threads is None:

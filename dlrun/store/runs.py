@@ -42,7 +42,8 @@ class StoredRun:
     @property
     def metrics(self) -> dict[str, float]:
         """The final metrics, `part/name`; nan: undefined."""
-        return {name: math.nan if value is None else value for name, value in self.summary.get("metrics", {}).items()}
+        found = self.summary.get("metrics", {}).items()
+        return {name: math.nan if value is None else value for name, value in found if "/" in name}
 
     @property
     def watch(self) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from dlrun.terminal import notebook
 from dlrun.terminal.escaping import in_one_line
 
 
@@ -21,6 +20,8 @@ class Console:
     def __init__(self, epochs: int, batches_per_epoch: int):
         self.epochs, self.batches_per_epoch = epochs, batches_per_epoch
         total = epochs * batches_per_epoch
+        from dlrun.terminal import notebook
+
         if notebook.is_here():
             self.bar: Any = notebook.Bar(total)
         else:

@@ -1,6 +1,5 @@
 """What a notebook shows: a bar in place of one of letters. IPython is asked only where it has been imported."""
 
-import html
 import sys
 import time
 from typing import Any
@@ -61,6 +60,8 @@ class Bar:
     def _html(self) -> "_Html":
         seconds = time.monotonic() - self.started
         left = f", {seconds / self.n * (self.total - self.n):.0f} s left" if self.n else ""
+        import html
+
         text = html.escape(f"{self.n:,} of {self.total:,} batches in {seconds:.0f} s{left}  {self.said}")
         return _Html(f'<progress value="{self.n}" max="{max(self.total, 1)}"></progress> <code>{text}</code>')
 

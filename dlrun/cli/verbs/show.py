@@ -12,8 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from dlrun.cli.arguments import Arguments
-from dlrun.cli.verbs import list as list_verb
-from dlrun.cli.verbs import show_example, show_run
+from dlrun.cli.verbs import show_run
 from dlrun.config import catalogue, check, compose, pairing
 from dlrun.config.filling import filled
 from dlrun.config.spec import FILLED, DataSpec
@@ -48,8 +47,12 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="config groups of your own")
     given = arguments.parse_intermixed_args(words)
     if any(word.startswith("example=") for word in given.words):
+        from dlrun.cli.verbs import show_example
+
         show_example.show(given.words)
     elif given.words == ["example"]:
+        from dlrun.cli.verbs import list as list_verb
+
         return list_verb.main(["examples"])
     elif len(given.words) == 1 and _is_folder(given.words[0]):
         show_run.show(given.words[0])

@@ -40,7 +40,8 @@ def show(folder: str) -> None:
     groups = ("model", "data", "optimizer", "scheduler", "seed")
     print(f"config  {' '.join(f'{group}={row.keys.get(group)}' for group in groups)}")
     if row.state == "done":
-        speed = f"{row.epochs} epochs in {row.seconds:.1f} s on {run.summary.get('device')}"
+        seconds = "" if row.seconds is None else f" in {row.seconds:.1f} s"
+        speed = f"{row.epochs} epochs{seconds} on {run.summary.get('device')}"
         print(f"trained {run.summary.get('parameters', 0):,} parameters, {speed}; best epoch {row.best_epoch}")
     if row.metrics:
         from dlrun.terminal.console import print_metrics
@@ -88,7 +89,8 @@ def _draw(run: runs.StoredRun) -> list[str]:
 
 def _may_show(tree: dict[str, Any]) -> bool:
     """Whether the model of a config gets images as they are, sequences or graphs, as far as is known without torch."""
-    names = {group: tree.get(group, {}).get("name") for group in ("model", "data")}
+    keys = comparison.keys_of(tree)
+    names = {group: keys.get(group, "") for group in ("model", "data")}
     if names["model"] not in MODELS or names["data"] not in DATA:
         return False
     kind = DATA.describe(names["data"]).attributes.get("kind")

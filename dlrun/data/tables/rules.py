@@ -96,7 +96,10 @@ class Rules:
         **Raises:** `UserError` for what is no such record.
         """
         try:
-            return schema.check(values, cls)
+            rules = schema.check(values, cls)
+            if not rules.columns:
+                raise ValueError("columns: there is none")
+            return rules
         except ValueError as error:
             raise UserError(f"the record of how the table was read is damaged: {error}") from error
 
