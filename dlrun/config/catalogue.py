@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlrun import disk
-from dlrun.config import pairing, registry, schema
+from dlrun.config import course, pairing, registry, schema
 from dlrun.config.places import conf_folder, data_root
 from dlrun.config.spec import FILLED
 
@@ -48,12 +48,17 @@ def data_sets(root: pathlib.Path | None = None) -> list[dict[str, Any]]:
 
 
 def experiments(config_dirs: list[str]) -> list[dict[str, Any]]:
-    """Every recipe, by family and the notes' chapter: name, title, command, and the result that its header states.
+    """Every recipe, by family and the course's chapter: name, title, command, and the result that its header states.
 
     `headline` is the first figure of the result, `time` how long it took, as the header has it.
     """
     found = [_experiment(path) for _, path in sorted(_recipes(config_dirs).items())]
-    return sorted(found, key=lambda row: (FAMILIES.index(row["family"]), row["chapter"] is None, row["chapter"] or 0))
+    return sorted(found, key=lambda row: (FAMILIES.index(row["family"]), _in_course(row)))
+
+
+def by_chapter(recipes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same in the order of the course; those of no chapter last."""
+    return sorted(recipes, key=_in_course)
 
 
 def header(name: str, config_dirs: list[str]) -> list[str]:
@@ -84,6 +89,14 @@ def files_of(doc: str, root: pathlib.Path) -> pathlib.Path | None:
 def files_are_there(place: pathlib.Path) -> bool:
     """A cheap look: whether the file is there, or the folder and anything in it."""
     return any(place.iterdir()) if place.is_dir() else place.is_file()
+
+
+def _in_course(recipe: dict[str, Any]) -> tuple[int, int]:
+    """Where a recipe stands in the course, behind all chapters if in none."""
+    place = course.place_of(recipe["name"])
+    if place is None:
+        return len(course.CHAPTERS), 0
+    return place, course.CHAPTERS[place].recipes.index(recipe["name"])
 
 
 def _key(parameter: schema.Parameter) -> dict[str, Any]:
@@ -122,7 +135,7 @@ def _experiment(path: pathlib.Path) -> dict[str, Any]:
     command = next((line for line in header if line.startswith("dlrun ")), f"dlrun experiment={path.stem}")
     start = next((i for i, line in enumerate(header) if line.startswith("Reached:")), len(header))
     reached, _, smoke = " ".join(header[start:]).removeprefix("Reached:").strip().partition(" Smoke: ")
-    chapter, choice = re.search(r"chapters? (\d+)", title), re.search(r"override /data: (\w+)", text)
+    place, choice = course.place_of(path.stem), re.search(r"override /data: (\w+)", text)
     data = registry.of("data")
     known = data.describe(choice[1]).attributes if choice and choice[1] in data else {}
     family = _family([str(known.get("kind", ""))], pairing.targets(choice[1]) if known and choice else ())
@@ -132,7 +145,7 @@ def _experiment(path: pathlib.Path) -> dict[str, Any]:
     return {
         "name": path.stem,
         "family": family,
-        "chapter": int(chapter[1]) if chapter else None,
+        "chapter": None if place is None else course.CHAPTERS[place].title,
         "title": title,
         "command": command,
         "headline": headline if len(headline) <= _HEADLINE_LENGTH else headline[: _HEADLINE_LENGTH - 1].rstrip() + "…",

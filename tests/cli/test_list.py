@@ -108,6 +108,20 @@ def test_experiments_come_by_family_and_chapter_a_short_line_each(capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) < 250
 
 
+def test_experiments_come_by_chapter_too_and_those_of_none_last(capsys, tmp_path):
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/best.yaml").write_text("seed: 1\n")
+    found = listed(capsys, "experiments", "--by", "chapter", "--config-dir", "mine")
+    chapters = list(dict.fromkeys(row["chapter"] for row in found))
+    assert chapters[:2] == ["1 linear models", "2 gradient descent"]
+    assert chapters[-1] is None
+    assert [row["name"] for row in found if row["chapter"] == "U-Net"] == ["unet", "unet_membrane"]
+    assert main.main(["list", "experiments", "--by", "chapter", "--config-dir", "mine"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in chapters] == chapters[:-1]
+    assert lines[-3] == "of no chapter"
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_at_a_terminal_experiments_are_folded_to_its_width(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -198,6 +212,7 @@ def test_an_unreadable_run_is_named_and_the_rest_is_listed(capsys, tmp_path):
         (["runs", "nope"], "no folder nope"),
         (["experiments", "--config-dir", "nope"], "no folder nope"),
         (["--config-dir"], "--config-dir"),
+        (["experiments", "--by", "size"], "--by"),
     ],
 )
 def test_wrong_use_is_one_line(capsys, words, says):

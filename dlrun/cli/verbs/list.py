@@ -14,8 +14,9 @@ from dlrun.report import comparison
 from dlrun.store import files, runs
 from dlrun.terminal.tables import print_table
 
-USAGE = "dlrun list [models|data|experiments|examples|runs [FOLDER]] [--config-dir DIR] [--json]"
+USAGE = "dlrun list [models|data|experiments|examples|runs [FOLDER]] [--by chapter] [--config-dir DIR] [--json]"
 WHAT = ("models", "data", "experiments", "examples", "runs")
+ORDERS = ("family", "chapter")
 RUN_FOLDERS = ("outputs", "multirun")
 
 
@@ -26,6 +27,7 @@ def main(words: list[str]) -> int:
     )
     arguments.add_argument("words", nargs="*", metavar="WHAT", help=" | ".join(WHAT))
     arguments.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="experiments of your own")
+    arguments.add_argument("--by", choices=ORDERS, default=ORDERS[0], help="how experiments are put together")
     arguments.add_argument("--json", action="store_true", help="for programs: one JSON value in place of tables")
     given = arguments.parse_intermixed_args(words)
     what, rest = (given.words[0], given.words[1:]) if given.words else (None, [])
@@ -37,13 +39,15 @@ def main(words: list[str]) -> int:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"list: no folder {folder}")
     found = _found(what, rest, given.config_dir)
+    if given.by == "chapter" and "experiments" in found:
+        found["experiments"] = catalogue.by_chapter(found["experiments"])
     if given.json:
         print(files.to_json(found if what is None else found[what]))
         return 0
     for place, (name, value) in enumerate(found.items()):
         if place:
             print()
-        _print(name, value, rest)
+        _print(name, value, rest, given.by)
     return 0
 
 
@@ -99,17 +103,17 @@ def _runs(folders: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _print(name: str, found: Any, folders: list[str]) -> None:
+def _print(name: str, found: Any, folders: list[str], order: str) -> None:
     if name == "models":
         print(f"models (model=NAME model.KEY=VALUE): {len(found)}")
-        _print_families(("name", "takes", "what it is", "keys"), found, _model)
+        _print_groups("family", ("name", "takes", "what it is", "keys"), found, _model)
     elif name == "data":
         columns = ("name", "kind", "target", "source", "there", "what it is")
         print_table(f"data (data=NAME): {len(found)}", columns, [_data_set(row) for row in found])
     elif name == "experiments":
         if found:
             print(f"experiments (experiment=NAME; the whole header: dlrun show experiment=NAME): {len(found)}")
-            _print_families(("name", "what it is", "reached", "time"), found, _experiment)
+            _print_groups(order, ("name", "what it is", "reached", "time"), found, _experiment)
         else:
             print("experiments: none yet; write DIR/experiment/NAME.yaml and give --config-dir DIR")
     elif name == "examples":
@@ -128,11 +132,11 @@ def _print(name: str, found: Any, folders: list[str]) -> None:
         print(f"no runs in {' or '.join(folders or RUN_FOLDERS)}; a first one: dlrun model=mlp data=digits")
 
 
-def _print_families(columns: tuple[str, ...], found: list[dict[str, Any]], cells: Any) -> None:
-    """A table for each family, in the order in which they come."""
-    for family, rows in itertools.groupby(found, key=lambda row: row["family"]):
+def _print_groups(key: str, columns: tuple[str, ...], found: list[dict[str, Any]], cells: Any) -> None:
+    """A table for each family or chapter, in the order in which they come."""
+    for group, rows in itertools.groupby(found, key=lambda row: row[key]):
         print()
-        print_table(family, columns, [cells(row) for row in rows])
+        print_table(group or "of no chapter", columns, [cells(row) for row in rows])
 
 
 def _experiment(row: dict[str, Any]) -> tuple[str, ...]:
