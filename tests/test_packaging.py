@@ -93,7 +93,7 @@ def test_every_dependency_is_pinned_and_no_host_is_named():
     text = (ROOT / "constraints.txt").read_text()
     pins = {normalized(line) for line in text.splitlines() if "==" in line}
     wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
-    wanted += PROJECT["optional-dependencies"]["search"]
+    wanted += PROJECT["optional-dependencies"]["search"] + PROJECT["optional-dependencies"]["docs"]
     assert {normalized(requirement) for requirement in wanted} <= pins
     assert "://" not in text
 

@@ -2,7 +2,7 @@
 
 A loss belongs to a task. A task that differs from one of dlrun's in its loss alone is a subclass with one method.
 
-    DLRUN_PLUGINS=examples/plugins/loss.py dlrun model=mlp data=digits task=focal task.gamma=2
+DLRUN_PLUGINS=examples/plugins/loss.py dlrun model=mlp data=digits task=focal task.gamma=2
 """
 
 import torch.nn.functional as F
