@@ -111,8 +111,9 @@ def _long(tokens: Tensor, *lengths: Tensor) -> tuple[Tensor, ...]:
 
 
 def _cut(tokens: Tensor, *lengths: Tensor) -> tuple[Tensor, ...]:
-    # Padding changes no value. On a GPU a look at the lengths would make the host wait for it.
-    if lengths and lengths[0].device.type == "cpu":
+    # Padding changes no value. On a GPU a look at the lengths would make the host wait for it, and the sizes in an
+    # exported graph depend on no value.
+    if lengths and lengths[0].device.type == "cpu" and not torch.compiler.is_exporting():
         tokens = tokens[:, : int(lengths[0].max())]
     return tokens.long(), *lengths
 

@@ -47,7 +47,7 @@ class Canvas(nn.Module):
                 self.logits.copy_(_logits(content))
 
     def forward(self, content: Tensor) -> Tensor:
-        return self.logits.sigmoid().expand(len(content), -1, -1, -1)  # (1, C, H, W) -> (B, C, H, W)
+        return self.logits.sigmoid().expand(content.shape[0], -1, -1, -1)  # (1, C, H, W) -> (B, C, H, W)
 
 
 def _logits(picture: Tensor) -> Tensor:

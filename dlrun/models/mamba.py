@@ -70,7 +70,9 @@ def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Te
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        size = max(1, CHUNK_NUMBERS.get(x.device.type, 2**24) // h.numel())
+        # The number of examples is open in an exported graph, where one chunk is all.
+        is_open = torch.compiler.is_exporting()
+        size = x.shape[1] if is_open else max(1, CHUNK_NUMBERS.get(x.device.type, 2**24) // h.numel())
         ctx.chunks = [slice(start, start + size) for start in range(0, x.shape[1], size)]
         y, starts = torch.empty_like(x), []
         for chunk in ctx.chunks:
@@ -148,7 +150,7 @@ class Mixer(nn.Module):
         self.out_proj = nn.Linear(channels, d_model, bias=False)
 
     def forward(self, x: Tensor, state: State = ()) -> tuple[Tensor, State]:
-        past, h = state or (None, x.new_zeros(len(x), self.sizes[1], len(self.D)))  # h (B, N, E)
+        past, h = state or (None, x.new_zeros(x.shape[0], self.sizes[1], len(self.D)))  # h (B, N, E)
         x, gate = self.in_proj(x).chunk(2, dim=2)  # (B, T, D) -> (B, T, E) each
         x, past = self.conv(x, past)
         x = F.silu(x)

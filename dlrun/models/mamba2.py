@@ -103,7 +103,7 @@ class Mixer(nn.Module):
         self.out_proj = nn.Linear(channels, d_model, bias=False)
 
     def forward(self, x: Tensor, state: State = ()) -> tuple[Tensor, State]:
-        past, h = state or (None, x.new_zeros(len(x), *self.state_shape))
+        past, h = state or (None, x.new_zeros(x.shape[0], *self.state_shape))
         gate, x, dt = self.in_proj(x).split((self.sizes[0], sum(self.sizes), len(self.D)), dim=2)
         x, past = self.conv(x, past)
         x, B, C = F.silu(x).split(self.sizes, dim=2)  # (B, T, E), (B, T, G N), (B, T, G N)

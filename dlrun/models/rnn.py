@@ -10,6 +10,9 @@ permutes the columns of the linear layer.
 Letters: B examples, T steps, D features of a vector, H hidden features, K outputs (`out_features`).
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -22,6 +25,7 @@ class Recurrent(nn.Module):
 
     accepts: tuple = ("tokens", "series")
     torch_module: type[nn.RNN | nn.LSTM | nn.GRU]
+    layer: Callable  # what one layer in one direction computes, torch's function
 
     def __init__(
         self, *, vocab_size: PositiveInt | None = None, in_features: PositiveInt | None = None,
@@ -73,6 +77,8 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if lengths is None:
             y, state = self.rnn(self.embed(x))  # (B, T, directions * H)
+        elif torch.compiler.is_exporting():
+            y, state = self._unpacked(self.embed(x), lengths)
         else:
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
             # Embedded after it is packed: no vector is made of padding, and none is moved.
@@ -83,6 +89,34 @@ class Recurrent(nn.Module):
             return self.fc(y)  # (B, T, K)
         hidden = _as_tuple(state)[0][-self.num_directions :]  # of the last layer: (directions, B, H)
         return self.fc(hidden.transpose(0, 1).flatten(1))  # (B, directions * H) -> (B, K)
+
+    def _unpacked(self, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What rows y (B, T, D) packed by length give, without packing, which no exported graph holds.
+
+        (The outputs (B, T, directions * H), 0 in padding; the last hidden states (directions, B, H) of the last layer.)
+        Read forward, padding at the end changes nothing; read backward, each row is turned round within its length.
+        """
+        steps = torch.arange(y.shape[1], device=y.device)
+        is_valid = steps < lengths[:, None]  # (B, T)
+        turned = torch.where(is_valid, lengths[:, None] - 1 - steps, steps)[:, :, None]
+        directions = []
+        for number in range(self.rnn.num_layers):
+            directions = []
+            for suffix in ("", "_reverse")[: self.num_directions]:
+                names = (f"{name}_l{number}{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+                weights = [self.rnn.get_parameter(name) for name in names]
+                start = y.new_zeros(1, y.shape[0], self.rnn.hidden_size)
+                seen = y.gather(1, turned.expand_as(y)) if suffix else y
+                found = type(self).layer(
+                    seen, (start, start) if self.rnn.mode == "LSTM" else start, weights,
+                    has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False, batch_first=True,
+                )[0]  # fmt: skip
+                directions.append(found)
+            turned_back = (value.gather(1, turned.expand_as(value)) for value in directions[1:])
+            y = torch.cat([directions[0], *turned_back], dim=2)
+        last = (lengths - 1)[:, None, None].expand(-1, 1, self.rnn.hidden_size)
+        hidden = torch.stack([value.gather(1, last).squeeze(1) for value in directions])
+        return y * is_valid[:, :, None], hidden
 
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         if self.num_directions == 2:
@@ -101,15 +135,18 @@ class RNN(Recurrent):
     """A plain recurrent network (Elman 1990): h_t = tanh(W x_t + U h_{t-1} + b)."""
 
     torch_module = nn.RNN
+    layer = torch.rnn_tanh
 
 
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997): a cell state behind input, forget and output gates."""
 
     torch_module = nn.LSTM
+    layer = torch.lstm
 
 
 class GRU(Recurrent):
     """Gated recurrent units (Cho et al. 2014): a reset and an update gate. The notes' name classifier."""
 
     torch_module = nn.GRU
+    layer = torch.gru

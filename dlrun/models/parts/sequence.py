@@ -64,7 +64,7 @@ def pool(x: Tensor, lengths: Tensor | None, pooling: Literal["last", "mean"] = "
     if lengths is None:
         return x[:, -1] if pooling == "last" else x.mean(dim=1)
     if pooling == "last":
-        return x[torch.arange(len(x), device=x.device), lengths - 1]
+        return x[torch.arange(x.shape[0], device=x.device), lengths - 1]
     return x.masked_fill(~is_valid(x, lengths)[:, :, None], 0).sum(dim=1) / lengths[:, None]
 
 
