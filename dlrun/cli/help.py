@@ -9,6 +9,7 @@ VERBS = {
     "show": "the layers and shapes of model=... data=..., or a worked example",
     "eval": "the test metrics of a finished run's best weights",
     "predict": "what a finished run makes of a text, an image or a row",
+    "export": "a finished run as a file that other programs load",
     "resume": "goes on with an interrupted run or sweep",
     "report": "a table and curves over several runs or a sweep",
     "doctor": "checks versions, devices and data, and trains for a moment",
