@@ -106,8 +106,9 @@ class State:
         rows = schema.check(tree, _Tree)["counters"].get("history", [])
         if not all("epoch" in row and all(isinstance(value, int | float) for value in row.values()) for row in rows):
             raise ValueError("counters: history: must hold rows of numbers, each with its epoch")
-        if tree["counters"].get("sums") and not tree["counters"].get("batch"):
-            raise ValueError("counters: sums: there are some, and no batch that they are of")
+        counters = tree["counters"]
+        if bool(counters.get("sums")) != bool(counters.get("batch")):
+            raise ValueError("counters: sums and batch: an epoch that has begun has both")
 
     def load_tree(self, tree: dict[str, Any]) -> None:
         """Restores `to_tree`'s value; the random generators last, right before training goes on.

@@ -125,7 +125,7 @@ def _restore(home: RunFolder, state: State, config: Config, num_batches: int) ->
         return
     try:
         state.load_tree(tree)
-        if state.batch >= num_batches:
+        if state.batch > num_batches:
             raise ValueError(f"it has done {state.batch} of {num_batches} batches of an epoch")
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -21,16 +21,16 @@ START = "import sys; from dlrun.cli import main; sys.exit(main.main(sys.argv[1:]
 
 @pytest.fixture
 def signalled(tmp_path, monkeypatch):
-    """`signalled(number, words)`: the exit code of a run that is sent a signal in its 5th step."""
+    """`signalled(number, words)`: the exit code of a run that is sent a signal in its 5th step, or another."""
     monkeypatch.chdir(tmp_path)
 
-    def call(number, *words):
+    def call(number, *words, step=5):
         steps = []
 
         class Signalled(fit.Step):
             def __call__(self, *args, **options):
                 steps.append(None)
-                if len(steps) == 5:
+                if len(steps) == step:
                     os.kill(os.getpid(), number)
                 return super().__call__(*args, **options)
 
@@ -48,6 +48,15 @@ def saved_step():
 def test_a_signal_that_stops_saves_first(signalled, number):
     assert signalled(number) == 128 + number
     assert runs.open_run("run").state == "interrupted" and saved_step() == 5
+
+
+@pytest.mark.parametrize("step", [11, 12, 13])
+def test_a_run_that_is_stopped_at_the_end_of_an_epoch_of_twelve_steps_goes_on(signalled, monkeypatch, step):
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "Step", fit.Step)
+        assert signalled(signal.SIGTERM, step=step) == 128 + signal.SIGTERM
+    assert saved_step() == step
+    assert main.main(["resume", "run"]) == 0 and saved_step() == 36
 
 
 @pytest.mark.parametrize("number", interrupt.WARNINGS)
