@@ -209,8 +209,9 @@ def _check_record(value: Any, annotation: Any) -> Any:
         raise ValueError(f"must be {describe(annotation)}, found {value!r}")
     hints, required = _fields(annotation)
     is_open = typing.is_typeddict(annotation)
-    for key in required - value.keys():
-        raise ValueError(f"{key}: is missing")
+    for key in hints:
+        if key in required and key not in value:
+            raise ValueError(f"{key}: is missing")
     checked = {}
     for key, inner in value.items():
         if key not in hints and not is_open:

@@ -35,7 +35,7 @@ def put(place, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(("name", "kind"), some([(name, kind) for name in RECORDS for kind in KINDS], 11))
+@pytest.mark.parametrize(("name", "kind"), some([(name, kind) for name in RECORDS for kind in KINDS], 5))
 def test_no_command_waits_for_what_is_no_file(trained, copied, attempt, monkeypatch, name, kind, verb):
     run = copied("table")
     put(run / name, kind, monkeypatch)
