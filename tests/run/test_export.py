@@ -24,7 +24,7 @@ RUNS = {
     "rows": "model=tcn data=digits model.num_layers=2 model.hidden_size=4",
     "gru": "model=gru data=names model.embedding_size=8 model.hidden_size=4 model.num_layers=1",
     "transformer": "model=transformer data=names model.d_model=8 model.num_heads=2 model.num_layers=1",
-    "mamba": "model=mamba data=adding model.d_model=4 model.num_layers=1 data.length=12",
+    "mamba": "model=mamba data=adding model.d_model=4 model.num_layers=1 data.seq_len=12 data.num_train=32",
     "graph": "model=gcn data=karate",
     "boxes": "model=yolo data=shapes model.channels=[4,8,8] model.score_threshold=0.001 data.num_train=16",
 }
@@ -90,7 +90,10 @@ def test_raw_examples_get_the_answers_of_the_run_in_batches_of_any_size(run, tmp
 @pytest.mark.parametrize("form", export.WEIGHTS)
 def test_weights_alone_are_the_same_bits_for_every_family(run, tmp_path, name, form):
     found, config, folder = run(name)
-    assert export.export(found, config, folder, form, tmp_path / "file").difference == 0
+    content = export.export(found, config, folder, form, tmp_path / "file").path.read_bytes()
+    tensors = export.load(content) if form == "safetensors" else torch.load(io.BytesIO(content), weights_only=True)
+    ours = found.model.state_dict()
+    assert tensors.keys() == ours.keys() and all(torch.equal(tensors[key], ours[key]) for key in ours)
 
 
 def test_a_detector_takes_one_image_and_gives_its_boxes(run, tmp_path):
@@ -100,7 +103,9 @@ def test_a_detector_takes_one_image_and_gives_its_boxes(run, tmp_path):
     (raw,) = export._examples(found)
     (boxes,) = loaded.run(None, {"image": raw[:1].numpy()})
     assert about["batch"] == 1 and boxes.shape[1] == 6 and len(boxes)
-    torch.testing.assert_close(torch.from_numpy(boxes), found.outputs((raw[:1],)).boxes[0], rtol=1e-4, atol=1e-3)
+    ours = found.outputs((raw[:1],)).boxes[0]
+    # Boxes of nearly the same score may change places.
+    assert len(boxes) == len(ours) and torch.cdist(ours, torch.from_numpy(boxes), p=float("inf")).amin(1).max() < 1e-3
 
 
 @pytest.mark.parametrize(("name", "form"), [("graph", "onnx"), ("graph", "torch_export"), ("boxes", "torch_export")])
@@ -178,7 +183,7 @@ def test_images_whose_files_are_gone_are_made_up(run, tmp_path, monkeypatch):
         raise UserError("no folder photos")
 
     monkeypatch.setattr(found.dataset, "load", gone)
-    assert export.export(found, config, folder, "safetensors", tmp_path / "file").difference == 0
+    assert export.export(found, config, folder, "safetensors", tmp_path / "file").difference < 1e-6
     found, config, folder = run("gru")
     monkeypatch.setattr(found.dataset, "load", gone)
     with pytest.raises(UserError, match="no examples to check with: no folder photos"):
