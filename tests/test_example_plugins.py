@@ -26,9 +26,9 @@ def plugged(tmp_path, monkeypatch):
     with contextlib.ExitStack() as loaded:
 
         def load(kind):
-            loaded.enter_context(plugged_in(tmp_path / f"{kind}.py", (FOLDER / f"{kind}.py").read_text()))
+            path = loaded.enter_context(plugged_in(tmp_path / f"{kind}.py", (FOLDER / f"{kind}.py").read_text()))
             registry.load_plugins()
-            return sys.modules[f"dlrun_plugin_{kind}"]
+            return next(found for found in sys.modules.values() if getattr(found, "__file__", None) == str(path))
 
         yield load
 

@@ -60,6 +60,8 @@ CHAPTERS = (
     Chapter("style transfer", ("style_transfer",)),
 )
 
+TITLES = [chapter.title for chapter in CHAPTERS]
+
 
 def place_of(recipe: str) -> int | None:
     """The first chapter that a recipe stands in, as its place in `CHAPTERS`; None: in none."""

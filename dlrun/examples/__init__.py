@@ -1,18 +1,11 @@
 """Worked examples: the numbers of the notes, step by step. The names that `dlrun show example=` takes stand here.
 
-An example is a function whose keys all have a default; it says its chapter and gives a `Lesson`. Where dlrun itself
-computes the thing, the example calls that very code. It **raises** `UserError`, or the `ValueError` of that code, for
-keys that do not go together.
+An example is a function whose keys all have a default; it says its chapter, one of config/course.py, and gives a
+`Lesson`. Where dlrun itself computes the thing, the example calls that very code. It **raises** `UserError`, or the
+`ValueError` of that code, for keys that do not go together.
 """
 
 from dlrun.config.registry import Registry
-
-# Of the notes, in their order.
-CHAPTERS = (
-    "3 backpropagation", "4 linear regression", "6 hidden layers", "8 classes", "9 convolution", "10 Inception",
-    "11 recurrent networks", "GRU", "LSTM", "Transformer", "GNN 3 message passing", "GNN 4 graph convolution", "YOLO",
-    "U-Net", "style transfer",
-)  # fmt: skip
 
 EXAMPLES = Registry(
     "example",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BRANCHES = ("branch1x1", "branch5x5", "branch3x3", "branch_pool")
 
 
-@says(chapter="10 Inception")
+@says(chapter="10 Inception and residual networks")
 def inception_shapes(
     *, image_size: Annotated[int, Range(1, 512)] = 28, channels: Annotated[int, Range(1, 512)] = 10
 ) -> Lesson:

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 from dlrun.cli.arguments import Arguments
-from dlrun.config import catalogue, schema
+from dlrun.config import catalogue, course, schema
 from dlrun.errors import UserError
-from dlrun.examples import CHAPTERS, EXAMPLES
+from dlrun.examples import EXAMPLES
 from dlrun.report import comparison
 from dlrun.store import files, runs
 from dlrun.terminal.tables import print_table
@@ -77,7 +77,7 @@ def _examples() -> list[dict[str, Any]]:
         }
         for name, described in EXAMPLES.descriptions()
     ]
-    return sorted(rows, key=lambda row: CHAPTERS.index(row["chapter"]))
+    return sorted(rows, key=lambda row: course.TITLES.index(row["chapter"]))
 
 
 def _runs(folders: Any) -> list[dict[str, Any]]:
