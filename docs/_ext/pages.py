@@ -3,6 +3,7 @@
 `setup` lets Sphinx make them anew in each build, so that none can be older than the code. Nothing here needs Sphinx.
 """
 
+import inspect
 import itertools
 import pathlib
 import re
@@ -15,6 +16,7 @@ import yaml
 from dlrun.config import catalogue, check, course, registry, schema
 from dlrun.config.places import conf_folder
 from dlrun.config.spec import FILLED
+from dlrun.examples import EXAMPLES
 
 DOCS = pathlib.Path(__file__).parent.parent
 MADE = ("recipes", "reference")  # folders that hold made pages and nothing else
@@ -69,6 +71,9 @@ def filled(text: str) -> str:
 def course_map() -> str:
     """For each chapter its commands, each with its picture and what it reached."""
     recipes = {recipe["name"]: recipe for recipe in catalogue.experiments([])}
+    lessons: dict[str, list[str]] = {}
+    for name, described in EXAMPLES.descriptions():
+        lessons.setdefault(described.attributes["chapter"], []).append(name)
     parts = []
     for chapter in course.CHAPTERS:
         rows = []
@@ -77,7 +82,8 @@ def course_map() -> str:
             rows.append([picture(recipe["name"], 150), about, prose(recipe["headline"])])
         head = ["picture", "command", "reached"]
         parts += [f"## {chapter.title}", *([table(head, rows)] if rows else [])]
-        parts += [block("\n".join(chapter.commands))] if chapter.commands else []
+        shown = [f"dlrun show example={name}" for name in lessons.get(chapter.title, [])]
+        parts += [block("\n".join([*shown, *chapter.commands]))] if shown or chapter.commands else []
     return "\n\n".join(parts)
 
 
@@ -115,9 +121,7 @@ def recipe_page(recipe: dict[str, Any]) -> str:
         shown += f"\n\nMade by `dlrun {' '.join(gallery.words(recipe))}`."
     else:
         shown = f"No picture yet: a run takes {recipe['time']}. `python docs/gallery.py --only {name}` makes them."
-    smoke = f"In seconds, without a download: `dlrun experiment={name} trainer=smoke`."
-    if recipe["smoke"]:
-        smoke += f" {prose(recipe['smoke'])} stands in where its data are not here."
+    smoke = f"In {recipe['smoke'] or 'seconds'}, without a download: `dlrun experiment={name} trainer=smoke`."
     parts = [
         f"# {name}", f"{prose(title(recipe))}.", block("\n".join(commands or [recipe["command"]])), prose(remarks),
         f"**Reached**: {prose(recipe['reached'])}", smoke, "## Pictures", shown, "## The file",
@@ -136,6 +140,7 @@ def registered_page(group: str) -> str:
         if option not in entries:
             continue
         values, rows = values_of(path), []
+        meanings = explained(entries.get(option)) | {key: text for key, text in meanings.items() if text}
         for key, parameter in entries.describe(option).parameters.items():
             # A task gets the spec itself, which is no key.
             if key != "spec":
@@ -144,6 +149,11 @@ def registered_page(group: str) -> str:
                 rows.append([code(f"{group}.{key}"), prose(kind), default, prose(meanings.get(key, ""))])
         parts += [table(["key", "type and range", "default", "meaning"], rows)] if rows else []
     return "\n\n".join(parts) + "\n"
+
+
+def explained(thing: Any) -> dict[str, str]:
+    """What the docstring of a constructor, or of a function, says of its keys."""
+    return catalogue.meanings(inspect.getdoc(thing.__init__ if inspect.isclass(thing) else thing) or "")
 
 
 def section_page(group: str) -> str:
