@@ -18,3 +18,4 @@ html_css_files = ["tables.css"]
 html_static_path = ["_static"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
