@@ -59,12 +59,13 @@ def test_killed_and_gone_on_with_they_give_the_same_bits(plugged, tmp_path, monk
     kinds = ["augmentation", "loss", "optimizer", "sampler", "scheduler"]
     for kind in kinds:
         plugged(kind)
-    monkeypatch.setenv("DLRUN_PLUGINS", os.pathsep.join(str(tmp_path / f"{kind}.py") for kind in kinds))
     words = ["model=mlp", "data=synthetic", "augment=grain", "task=focal", "optimizer=lion", "sampler=share"]
     words += ["scheduler=inverse_sqrt", "trainer.batch_size=16", "trainer.epochs=4", *QUICK[2:]]
-    assert main.main([*words, "folder=whole"]) == 0
-    killed_in_training([*words, "folder=killed"], step=7)
-    assert main.main(["resume", "killed"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setenv("DLRUN_PLUGINS", os.pathsep.join(str(tmp_path / f"{kind}.py") for kind in kinds))
+        assert main.main([*words, "folder=whole"]) == 0
+        killed_in_training([*words, "folder=killed"], step=7)
+        assert main.main(["resume", "killed"]) == 0
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
