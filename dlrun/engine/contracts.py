@@ -142,10 +142,10 @@ class DataSet:
 
     `kind` and `target` are what `DataSpec` has under these names; where a file must be read to know the target, or the
     key `learn` chooses it, all that it can be: `value|class`. A `learn` of None becomes the first that the model
-    answers. `source`: `ships`, `made`, `download` or `yours`. `has_val`: false if there never is
-    a val part. `stand_in`: a word such as `data=digits`, of like data that are here, for who has none of these. The
-    keyword-only arguments of the constructor are the keys of `data` in a config. It reads no file: a run answers where
-    its data are gone.
+    answers. `source`: `ships`, `made`, `download` or `yours`. `has_val`: false if there never is a val part.
+    `stand_in`: a word such as `data=digits`, of like data that are here, for who has none of these. The keyword-only
+    arguments of the constructor are the keys of `data` in a config. It reads no file: a run answers where its data are
+    gone.
 
     A data set of the user's own files, which may change, divides them by `data.splits.Pieces`: `kept` is what a run has
     kept of them and `offered` what they offered to it, which is what these files still say whatever they hold now; both

@@ -141,7 +141,7 @@ class RunFolder:
                 f"no usable checkpoint: {error}; start anew with the command in summary.json or config.yaml"
             ) from error
 
-    def read_best(self) -> "Best":
+    def read_best(self) -> Best:
         """What `best` wrote. **Raises:** `DamagedCheckpoint`."""
         return read_best(self.path / "checkpoints" / BEST)
 

@@ -27,7 +27,8 @@ def listed(overrides: list[str], config_dirs: list[str]) -> tuple[list[str], boo
     if "data" in wanted:
         attributes = {name: described.attributes for name, described in registry.of("data").descriptions()}
         names["data"] = [name for name in names["data"] if attributes[name].get("source") in HERE]
-    pairs = [(model, data) for model in names["model"] for data in names["data"] if _may_fit(model, data)]
+    learn = {data: _models_for(data) for data in names["data"]}
+    pairs = [(model, data) for model in names["model"] for data in names["data"] if model in learn[data]]
     if not pairs:
         raise UserError(f"{wanted[0]}=fitting: none fits {' '.join(word for word in overrides if FITTING not in word)}")
     found = {
@@ -68,6 +69,7 @@ def only(jobs: list[list[str]], config_dirs: list[str]) -> list[list[str]]:
     return kept
 
 
-def _may_fit(model: str, data: str) -> bool:
+def _models_for(data: str) -> set[str]:
+    """The models that may learn what a data set offers."""
     kind = str(registry.of("data").describe(data).attributes.get("kind", ""))
-    return any(model in pairing.models_for(kind, target) for target in pairing.targets(data))
+    return {model for target in pairing.targets(data) for model in pairing.models_for(kind, target)}
