@@ -322,6 +322,8 @@ def _store_plugins(config_dirs: list[str]) -> None:
                 continue
             parameters = entries.describe(name).parameters.values()
             node = {p.name: None if p.default is schema.REQUIRED else p.default for p in parameters}
+            # Hydra 1.4 warns where one is stored again, by a word that 1.3 does not know.
+            store.repo.get(kind, {}).pop(f"{name}.yaml", None)
             try:
                 store.store(group=kind, name=name, node={"name": name, **node})
             except OmegaConfBaseException as error:
