@@ -7,4 +7,5 @@ TINY = [
     "data.num_test=32",
     "model=mlp",
     "model.hidden_sizes=[16]",
+    "trainer.epochs=3",
 ]

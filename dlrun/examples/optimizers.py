@@ -28,7 +28,7 @@ MOST = 8
 @says(chapter="4 linear regression")
 def optimizers_path(
     *, optimizers: tuple[str, ...] = ("sgd", "asgd", "adagrad", "rmsprop", "adam", "adamax", "rprop", "lbfgs"),
-    lr: Annotated[float, Range(0, 100, True)] = 0.1, steps: Annotated[int, Range(1, 1000)] = 50,
+    lr: Annotated[float, Range(0, 100, True)] = 0.1, steps: Annotated[int, Range(1, 300)] = 50,
     start: tuple[Number, Number] = (-1.0, 2.0),
 ) -> Lesson:  # fmt: skip
     """The way of each optimizer from one start to the line y = 2 x, at one learning rate for all.

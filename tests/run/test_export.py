@@ -63,8 +63,13 @@ def session(path):
     return made, json.loads(made.get_modelmeta().custom_metadata_map["dlrun"])
 
 
-@pytest.mark.parametrize("name", ["flowers", "people", "images", "rows", "transformer", "gru", "mamba"])
-@pytest.mark.parametrize("form", ["torch_export", "onnx"])
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        *(("onnx", name) for name in ("flowers", "people", "images", "rows", "transformer", "gru", "mamba")),
+        *(("torch_export", name) for name in ("people", "images", "transformer")),
+    ],
+)
 def test_raw_examples_get_the_answers_of_the_run_in_batches_of_any_size(run, tmp_path, name, form):
     found, config, folder = run(name)
     made = export.export(found, config, folder, form, tmp_path / "file")

@@ -146,7 +146,7 @@ def test_a_loss_of_a_unit_needs_one(tmp_path, monkeypatch, capsys):
 
 def test_without_a_margin_all_is_one_point_and_the_run_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["experiment=margin_zero", "trainer.epochs=3", "trainer.eval_every=3", "device.threads=1", "logger=none"]
+    words = ["experiment=margin_zero", "trainer.epochs=2", "trainer.eval_every=2", "device.threads=1", "logger=none"]
     dlrun(*words, "model.channels=[8,16]", "folder=zero")
     out = capsys.readouterr().out
     assert "dlrun: note: collapsed: different ones are" in out
