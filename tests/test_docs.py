@@ -52,6 +52,15 @@ def test_a_page_of_a_recipe_has_its_whole_header(site):
             assert text.strip(" .") in words, (recipe["name"], line)
 
 
+def test_each_key_of_the_reference_is_explained(site):
+    rows = [
+        row for page, text in site.items() if page.startswith("reference/") for row in re.findall(r"^\| .*", text, re.M)
+    ]
+    assert len(rows) > 800
+    bare = {row.split("|")[1].strip() for row in rows if not row.split("|")[-2].strip()}
+    assert bare <= {"`device.name`", "`sweeper.name`"}  # what the options of the group are, says the page
+
+
 def test_the_reference_has_each_key_of_each_option_with_its_type_and_default(site):
     for group, entries in registry.registries().items():
         parts = dict(part.split("\n", 1) for part in re.split(r"^## ", site[f"reference/{group}.md"], flags=re.M)[1:])
