@@ -67,11 +67,13 @@ MEANINGS = {
 class Export:
     """A file that was written; `difference` is the largest to the run's own outputs, as a share of the largest output.
 
+    `compared`: the values of outputs that were; none where a detector finds nothing in the examples.
     `about`: what a user of the file has to know, as its metadata say it.
     """
 
     path: pathlib.Path
     difference: float
+    compared: int
     about: dict[str, Any]
 
 
@@ -94,7 +96,7 @@ def export(run: Trained, config: Config, home: pathlib.Path, form: str, out: pat
     else:
         with _quiet():
             content, answer = _graph(_Whole(run).eval(), raw, about, form, config)
-    difference = _difference(run, answer, raw, about)
+    difference, compared = _difference(run, answer, raw, about)
     if not difference <= LARGEST:
         raise RunError(
             f"export: {config.model['name']} as {form} differs from the run by {difference:.2g} of its largest output, "
@@ -106,7 +108,7 @@ def export(run: Trained, config: Config, home: pathlib.Path, form: str, out: pat
         disk.write(path, content)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
-    return Export(path, difference, about)
+    return Export(path, difference, compared, about)
 
 
 class _Whole(nn.Module):
@@ -211,8 +213,12 @@ def _first(raw: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
     return tuple(value[index] for value in raw)
 
 
-def _difference(run: Trained, answer: Callable[..., Any], raw: tuple[Tensor, ...], about: dict[str, Any]) -> float:
-    """The largest difference of `answer` to the outputs of the run, as a share of the largest output; inf: the shapes.
+def _difference(
+    run: Trained, answer: Callable[..., Any], raw: tuple[Tensor, ...], about: dict[str, Any]
+) -> tuple[float, int]:
+    """(The largest difference of `answer` to the run's outputs, as a share of the largest output; values compared).
+
+    It is infinity where the shapes differ.
 
     In batches of several sizes; of sequences of any length also with fewer steps.
     """
@@ -224,7 +230,7 @@ def _difference(run: Trained, answer: Callable[..., Any], raw: tuple[Tensor, ...
         batches = [_first(raw, size) for size in BATCHES]
         if about["steps"] == "any":
             batches.append(_shorter(_first(raw, 2)))
-    largest = 0.0
+    largest, compared = 0.0, 0
     for batch in batches:
         expected = _tensors(run, run.outputs(batch))
         with torch.inference_mode():
@@ -233,16 +239,17 @@ def _difference(run: Trained, answer: Callable[..., Any], raw: tuple[Tensor, ...
             # Boxes of nearly the same score may change places.
             places = torch.cdist(expected[0], found[0], p=float("inf")).argmin(dim=1)
             if places.unique().numel() < places.numel():
-                return float("inf")  # one of theirs is none of ours
+                return float("inf"), compared  # one of theirs is none of ours
             found = tuple(value[places] for value in found)
         for theirs, ours in zip(found, expected, strict=True):
             if theirs.shape != ours.shape:
-                return float("inf")
+                return float("inf"), compared
+            compared += ours.numel()
             if ours.numel():
                 scale = ours.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
                 share = ((theirs.to(ours.dtype) - ours).abs().max() / scale).item()
                 largest = share if not share <= largest else largest  # nan stays
-    return largest
+    return largest, compared
 
 
 def _shorter(raw: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

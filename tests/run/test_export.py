@@ -113,6 +113,13 @@ def test_a_detector_takes_one_image_and_gives_its_boxes(run, tmp_path):
     assert len(boxes) == len(ours) and torch.cdist(ours, torch.from_numpy(boxes), p=float("inf")).amin(1).max() < 1e-3
 
 
+def test_a_detector_that_finds_nothing_is_not_said_to_be_compared(run, tmp_path):
+    found, config, folder = run("boxes")
+    found.model.suppression["score_threshold"] = 1.0
+    made = export.export(found, config, folder, "onnx", tmp_path / "file.onnx")
+    assert (made.compared, made.difference) == (0, 0.0)
+
+
 @pytest.mark.parametrize(("name", "form"), [("graph", "onnx"), ("graph", "torch_export"), ("boxes", "torch_export")])
 def test_what_a_format_cannot_hold_is_one_line_that_names_those_that_work(run, tmp_path, name, form):
     with pytest.raises(UserError, match=r"^export: model=.* formats that work: safetensors, state_dict$") as error:

@@ -34,7 +34,10 @@ def main(words: list[str]) -> int:
     if made.about["preprocessing_is_inside"]:
         print(f"takes   {_taken(made.about)}")
         print(f"gives   {made.about['meaning']}")
-    print(f"differs by {made.difference:.2g} of the largest output, at most, from what the run says")
+    if made.compared:
+        print(f"differs by {made.difference:.2g} of the largest output, at most, from what the run says")
+    else:
+        print("differs by nothing that could be seen: the run finds no box in its examples")
     return 0
 
 
