@@ -1,5 +1,6 @@
 """A run as a file for other programs: it answers as the run does, or there is none."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from dlrun.errors import RunError, UserError
+from dlrun.models.parts.detector import Detections
 from dlrun.run import export, stored, trained
 from dlrun.store import runs
 
@@ -111,6 +113,26 @@ def test_a_detector_takes_one_image_and_gives_its_boxes(run, tmp_path):
     ours = found.outputs((raw[:1],)).boxes[0]
     # Boxes of nearly the same score may change places.
     assert len(boxes) == len(ours) and torch.cdist(ours, torch.from_numpy(boxes), p=float("inf")).amin(1).max() < 1e-3
+
+
+class Tied(nn.Module):
+    """Of two boxes whose scores are the same but for rounding it keeps one."""
+
+    def forward(self, images):
+        first = images.double().mean() > 0.5
+        return Detections([torch.tensor([[1.0, 1, 20 if first else 40, 20, 0.5, 0]])])
+
+
+def test_an_example_whose_answer_is_a_matter_of_rounding_tells_nothing(run):
+    found, _, _ = run("boxes")
+    for value, is_undecided in ((0.5, True), (0.6, False)):
+        tied = dataclasses.replace(found, model=Tied(), prepare=lambda raw: raw)
+        raw = (torch.full((1, 3, 9, 9), value),)
+        expected = export._tensors(tied, tied.outputs(raw))
+        assert export._is_undecided(tied, raw, expected) is is_undecided
+        other = (expected[0] * torch.tensor([1, 1, 3, 1, 1, 1]),)
+        difference, compared = export._difference(tied, lambda _, other=other: other, raw, {"batch": 1, "steps": None})
+        assert compared == (0 if is_undecided else 6) and (difference == 0) is is_undecided
 
 
 def test_a_detector_that_finds_nothing_is_not_said_to_be_compared(run, tmp_path):
