@@ -7,6 +7,7 @@ once, each mistake on a line of its own with the full key, what was found and wh
 import dataclasses
 import os
 import typing
+import urllib.parse
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -79,6 +80,12 @@ class Logger:
     pictures: bool
     graph: bool
     histograms: bool
+    mlflow: bool
+    tracking_uri: str | None
+    wandb: bool
+    online: bool
+    project: str | None
+    run_name: str | None
 
 
 @dataclass(frozen=True)
@@ -319,6 +326,8 @@ def _check_together(values: dict[str, Any]) -> list[str]:
     trainer, device = values["trainer"], values["device"]
     folders = {"outputs": values["outputs"], "folder": values["folder"], "sweep.folder": values["sweep"].folder}
     problems = [f"{key}: must name a folder, found ''" for key, folder in folders.items() if folder == ""]
+    if (uri := values["logger"].tracking_uri) is not None:
+        problems += [f"logger.tracking_uri: {problem}" for problem in _uri_problems(uri)]
     if device.name == "cpu" and device.precision in ("tf32", "fp16"):
         problems.append(f"device.precision: {device.precision} does not work on cpu; use fp32 or bf16")
     if device.name == "mps" and device.precision == "tf32":
@@ -345,6 +354,24 @@ def _check_together(values: dict[str, Any]) -> list[str]:
             "device.workers: residency=device reads no files in workers; set workers=0 or residency=workers"
         )
     return problems
+
+
+def _uri_problems(uri: str) -> list[str]:
+    """Why `uri` is no address that a run may keep in its folder; a password in it is not said again."""
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        has_secret = parts.password is not None or (parts.scheme.startswith("http") and parts.username is not None)
+        has_secret |= "password" in parts.query
+    except ValueError:
+        return ["is no address"]
+    if has_secret:
+        return [
+            "holds a password, which would be kept in the run's folder; set MLFLOW_TRACKING_URI to it, or "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        ]
+    if "://" not in uri and not uri.startswith("databricks"):
+        return [f"must be an address such as http://HOST:5000 or sqlite:///FILE, found {uri!r}"]
+    return []
 
 
 def _facts(group: str, name: str) -> dict[str, Any]:

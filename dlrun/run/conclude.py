@@ -25,6 +25,7 @@ from dlrun.engine.evaluate import Evaluation, evaluate
 from dlrun.engine.kept import Kept
 from dlrun.engine.state import State
 from dlrun.run.blocks import size
+from dlrun.run.loggers.logger import flatten
 from dlrun.run.recorder import Recorder
 from dlrun.store.checkpoint import DamagedCheckpoint
 from dlrun.store.run_folder import RunFolder, picture_png
@@ -99,13 +100,10 @@ def conclude(
     home.write_predictions({"index": final.index.tolist(), **task.rows(final.outputs, final.target)})
     if config.logger.pictures:
         _draw(home, state, task, final, loader, recorder)
-    if recorder.events is not None:
-        # A trace knows no sparse matrices, which layers of graphs multiply with.
-        if config.logger.graph and not task.spec.kind.startswith("graph"):
-            reason = recorder.events.graph(model, loader.example().inputs)
-            if reason is not None:
-                print(f"dlrun: note: this model's graph cannot be drawn ({reason})")
-        recorder.events.hparams(_settings(config, words, changed), metrics)
+    # A trace knows no sparse matrices, which layers of graphs multiply with.
+    if config.logger.graph and not task.spec.kind.startswith("graph"):
+        recorder.loggers.each(lambda logger: logger.graph(model, loader.example().inputs))
+    recorder.loggers.conclude(_settings(config, words, changed), metrics, state.step)
     if outcome == "nothing to learn":
         print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
     if outcome == "stopped early":
@@ -122,7 +120,7 @@ def conclude(
         print(f"dlrun: note: {remark}")
     print(f"folder  {home.path}")
     if not from_python:
-        _say_next(config, home.path, words)
+        _say_next(recorder, home.path, words)
     return Result(
         home.path, metrics, metrics.get(home.watch[0], metrics.get(f"{part}/{state.watch}", math.nan)), outcome
     )
@@ -150,15 +148,6 @@ def _settings(config: Config, words: list[str], changed: Mapping[str, str] | Non
     }
     keys = [key if key in values else f"{key}.name" for key in said]
     return {key: values[key] for key in keys if key in values}
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `group.key`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}.{key}" if prefix else key
-        flat |= flatten(value, name) if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def command(words: list[str]) -> str:
@@ -262,12 +251,10 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
         drawn["samples"] = png_bytes(images.side_by_side(some))
     plots = disk.folder(home.path / "plots")
     for name, png in drawn.items():
-        disk.write(plots / f"{name}.png", png)
-        if recorder.events is not None:
-            recorder.events.picture(name, png, state.step)
-    embedded = task.embedded(findings) if recorder.events is not None else None
-    if recorder.events is not None and embedded is not None:
-        recorder.events.projector(embedded)
+        path = plots / f"{name}.png"
+        disk.write(path, png)
+        recorder.loggers.each(lambda logger, name=name, path=path: logger.picture(name, path, state.step))
+    recorder.loggers.each(lambda logger: logger.points(lambda: task.embedded(findings)))
 
 
 def _early_and_late(epochs: Sequence[int]) -> list[int]:
@@ -295,8 +282,8 @@ def _git_commit(folder: pathlib.Path) -> str | None:
     return commit + ("+" if changes else "")
 
 
-def _say_next(config: Config, path: pathlib.Path, words: list[str]) -> None:
-    if config.logger.tensorboard:
-        print(f"look    tensorboard --logdir {quoted(path)}")
+def _say_next(recorder: Recorder, path: pathlib.Path, words: list[str]) -> None:
+    for look in recorder.loggers.looks():
+        print(f"look    {look}")
     print(f"test    dlrun eval {quoted(path)}")
     print(f"again   {command(words)}", flush=True)

@@ -1,13 +1,15 @@
-"""Where training reports to: metrics.csv, TensorBoard and the console, in this order of trust."""
+"""Where training reports to: metrics.csv, the loggers and the console, in this order of trust."""
 
 import time
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from dlrun.engine.interrupt import Pruned
 from dlrun.engine.state import State
-from dlrun.run.tensorboard import Events
+from dlrun.run.loggers.loggers import Loggers
 from dlrun.store.run_folder import RunFolder
 from dlrun.terminal.console import Console
 
@@ -17,16 +19,18 @@ Judge = Callable[[dict[str, float]], bool]
 class Recorder:
     """Records steps and epochs of one run.
 
-    metrics.csv holds only what the same seed gives again; times go to TensorBoard and summary.
+    metrics.csv holds only what the same seed gives again; times go to the loggers and summary. Behind the `with` block
+    the loggers know how the run has ended.
+
     `sample` is what the task shows of a model after an epoch: a text, a picture (C, H, W) in 0..1, or nothing.
     `judge` is a search that hears of each epoch, and says whether the run is hopeless.
     """
 
     def __init__(
-        self, folder: RunFolder, events: Events | None, console: Console,
+        self, folder: RunFolder, loggers: Loggers, console: Console,
         sample: Callable[[nn.Module], str | Tensor | None], *, histograms: bool = False, judge: Judge | None = None,
     ):  # fmt: skip
-        self.folder, self.events, self.console = folder, events, console
+        self.folder, self.loggers, self.console = folder, loggers, console
         self.histograms, self.sample, self.judge = histograms, sample, judge
         self.started = time.perf_counter()
         self.throughputs: list[float] = []
@@ -34,10 +38,8 @@ class Recorder:
     def step(self, state: State, loss: float, gradient_norm: float) -> None:
         """A point of the loss curve."""
         self.console.progress(state.epoch, state.batch, loss)
-        if self.events is not None:
-            self.events.scalars(
-                {"step/loss": loss, "step/lr": state.lr, "step/gradient_norm": gradient_norm}, state.step
-            )
+        points = {"step/loss": loss, "step/lr": state.lr, "step/gradient_norm": gradient_norm}
+        self.loggers.scalars(points, state.step)
 
     def epoch(self, state: State, row: dict[str, float], examples_per_second: float) -> bool:
         """A finished epoch, already in `state.history` and in a checkpoint; returns whether a search gives it up."""
@@ -47,28 +49,35 @@ class Recorder:
         self.console.epoch(row, examples_per_second, is_best=state.best_epoch == state.epoch)
         with torch.inference_mode():
             sample = self.sample(state.eval_model.eval())
+        scalars = {name: value for name, value in row.items() if "/" in name}
+        self.loggers.scalars(scalars | {"lr": row["lr"], "examples_per_second": examples_per_second}, state.step)
         if isinstance(sample, str):
             self.console.say(f"      {' '.join(sample.splitlines())}")
+            self.loggers.each(lambda logger: logger.text("sample", sample, state.step))
         elif sample is not None:
-            self.folder.write_sample(state.epoch, sample)
-        if self.events is not None:
-            scalars = {name: value for name, value in row.items() if "/" in name}
-            scalars |= {"lr": row["lr"], "examples_per_second": examples_per_second}
-            self.events.scalars(scalars, state.step)
-            if isinstance(sample, str):
-                self.events.text("sample", sample, state.step)
-            elif sample is not None:
-                self.events.image("sample", sample, state.step)
-            if self.histograms:
-                self.events.histograms(state.model, state.step)
-            self.events.flush()
+            path = self.folder.write_sample(state.epoch, sample)
+            self.loggers.each(lambda logger: logger.picture("sample", path, state.step))
+        if self.histograms:
+            self.loggers.each(lambda logger: logger.histograms(state.model, state.step))
+        self.loggers.each(lambda logger: logger.flush())
         return self.judge is not None and self.judge(row)
 
     def seconds(self) -> float:
         """Wall-clock time since the recorder was made."""
         return time.perf_counter() - self.started
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self.console.close()
-        if self.events is not None:
-            self.events.close()
+        self.loggers.close(_state(error))
+
+
+def _state(error: BaseException | None) -> str:
+    """How a run has ended that `error` left, as status.json says it."""
+    if error is None:
+        return "done"
+    if isinstance(error, Pruned):
+        return "pruned"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

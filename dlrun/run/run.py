@@ -22,8 +22,8 @@ from dlrun.errors import RunError, UserError
 from dlrun.run import assemble, conclude, stored, transfer
 from dlrun.run.checks import check_fit, rare_classes
 from dlrun.run.conclude import Result
+from dlrun.run.loggers import loggers, places
 from dlrun.run.recorder import Judge, Recorder
-from dlrun.run.tensorboard import Events
 from dlrun.store import files, locks
 from dlrun.store.run_folder import RunFolder
 from dlrun.store.runs import NOT_FINITE
@@ -51,6 +51,8 @@ def run(
         sampler = assemble.sampler(config, dataset.spec)
         augment = assemble.augmentation(config, dataset.spec)
         files.check_writable(config.folder or config.outputs)
+        is_new = resume is None and changed is None
+        (places.check if is_new else places.check_packages)(config)
         parts = dataset.load()
         stored.say_unkept(dataset, resume)
         task = assemble.task(config, spec)
@@ -79,13 +81,13 @@ def run(
             if resume is not None:
                 _restore(home, state, config, train.num_batches)
             home.best_extras = {"config": config.to_dict(), "spec": spec.to_dict(), "watch": state.watch}
-            logs = config.logger.tensorboard
             purge_step = state.step + 1 if resume else None
-            events = Events(home.path, purge_step, changed) if logs else None
+            begun = loggers.about(config, home.path, changed, conclude.command(words), purge_step)
+            reported = loggers.Loggers(config, begun)
             console = Console(config.trainer.epochs, train.num_batches)
             sample = functools.partial(task.sample, loader=val or train)
-            recorder = Recorder(home, events, console, sample, histograms=config.logger.histograms, judge=judge)
-            with contextlib.closing(recorder):
+            recorder = Recorder(home, reported, console, sample, histograms=config.logger.histograms, judge=judge)
+            with recorder:
                 conclude.announce(config, home.path, model, parts, device, about)
                 with (
                     stop.deferred(),

@@ -87,9 +87,11 @@ class RunFolder:
         """metrics.csv anew, one row an epoch; what a row lacks, and what is undefined (nan), stays empty."""
         self._write_table("metrics.csv", history)
 
-    def write_sample(self, epoch: int, picture: Tensor) -> None:
-        """samples/N.png: what a model shows after an epoch, a picture (C, H, W) in 0..1."""
-        disk.write(disk.folder(self.path / "samples") / f"{epoch:05d}.png", picture_png(picture))
+    def write_sample(self, epoch: int, picture: Tensor) -> pathlib.Path:
+        """samples/N.png, and its path: what a model shows after an epoch, a picture (C, H, W) in 0..1."""
+        path = disk.folder(self.path / "samples") / f"{epoch:05d}.png"
+        disk.write(path, picture_png(picture))
+        return path
 
     def write_predictions(self, columns: dict[str, list[Any]]) -> None:
         """predictions.csv: one row an example of the final part, in its order."""

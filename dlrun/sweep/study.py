@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import pathlib
-import re
 import sqlite3
 import sys
 import urllib.parse
@@ -32,6 +31,7 @@ from dlrun.config.check import Sweeper
 from dlrun.errors import UserError
 from dlrun.store import locks
 from dlrun.sweep.space import Axis, Choices
+from dlrun.terminal.escaping import without_password
 
 # How a trial that has ended is called here and there.
 STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -67,7 +67,7 @@ class Study:
             place = storage(options.storage, name, home)
             if name not in optuna.get_all_study_names(place):
                 if options.storage is not None:
-                    raise UserError(f"sweeper.storage: there is no study {name} in {_shown(options.storage)}")
+                    raise UserError(f"sweeper.storage: there is no study {name} in {without_password(options.storage)}")
                 optuna.create_study(storage=place, study_name=name, direction=DIRECTIONS[mode])
             self.study = optuna.load_study(storage=place, study_name=name, pruner=_pruner(options, max_epochs))
             if "trials" not in self.study.user_attrs:
@@ -167,8 +167,8 @@ def storage(url: str | None, name: str, home: pathlib.Path) -> BaseStorage:
     # The address stands in a record, which may be a stranger's: a file that holds no study is not touched.
     kind, _, path = url.partition(":///")
     if kind.startswith("sqlite") and not _holds_study(path.partition("?")[0], name):
-        raise UserError(f"sweeper.storage: there is no study {name} in {_shown(url)}")
-    print(f"dlrun: note: this search keeps its trials in {_shown(url)}", file=sys.stderr)
+        raise UserError(f"sweeper.storage: there is no study {name} in {without_password(url)}")
+    print(f"dlrun: note: this search keeps its trials in {without_password(url)}", file=sys.stderr)
     return _open(url)
 
 
@@ -180,11 +180,6 @@ def _holds_study(path: str, name: str) -> bool:
             return found is not None
     except sqlite3.Error:
         return False
-
-
-def _shown(url: str) -> str:
-    """`url` without a password."""
-    return re.sub(r"(?<=//)[^/@]*@", "", url)
 
 
 def _open(url: str) -> BaseStorage:

@@ -30,6 +30,11 @@ def quoted(path: str | os.PathLike[str]) -> str:
     return f"$'{_UNSEEN.sub(lambda found: _bytes(found[0]), letters)}'"
 
 
+def without_password(text: str) -> str:
+    """`text` with the addresses in it, but for who may use them: `http://host` of `http://me:secret@host`."""
+    return re.sub(r"(?<=//)[^/@\s]*@", "", text)
+
+
 def _bytes(letter: str) -> str:
     """As a shell writes them, whatever its encoding is."""
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))

@@ -57,16 +57,16 @@ def test_the_projector_has_a_point_a_name_and_a_thumbnail_of_each_picture(tmp_pa
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
     from dlrun.engine.contracts import Embedded
-    from dlrun.run.tensorboard import Events
+    from dlrun.run.loggers.tensorboard import TensorBoard
 
     vectors = torch.arange(14.0).view(7, 2)
     names = ["ann", "two\nlines\tand a tab", "ann", "b", "b", "b", "b"]
     images = torch.zeros(7, 1, 9, 11, dtype=torch.uint8)
     images[3] = 200
     for _ in range(2):  # a run that is resumed writes it once more
-        events = Events(tmp_path, None)
-        events.projector(Embedded(vectors, names, images))
-        events.close()
+        events = TensorBoard(tmp_path)
+        events.points(lambda: Embedded(vectors, names, images))
+        events.close("done")
     config = text_format.Parse((tmp_path / "projector_config.pbtxt").read_text(), ProjectorConfig())
     (shown,) = config.embeddings
     lines = (tmp_path / shown.tensor_path).read_text().splitlines()
