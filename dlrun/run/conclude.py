@@ -103,7 +103,7 @@ def conclude(
     # A trace knows no sparse matrices, which layers of graphs multiply with.
     if config.logger.graph and not task.spec.kind.startswith("graph"):
         recorder.loggers.each(lambda logger: logger.graph(model, loader.example().inputs))
-    recorder.loggers.conclude(_settings(config, words, changed), metrics, state.step)
+    recorder.loggers.conclude(_settings(config, words, changed), _ranked(metrics, home.watch[0], part), state.step)
     if outcome == "nothing to learn":
         print("nothing to learn: no weight of this model changes, so it was evaluated as it is")
     if outcome == "stopped early":
@@ -171,6 +171,11 @@ def _best_model(home: RunFolder, state: State) -> nn.Module:
     except (DamagedCheckpoint, RuntimeError) as error:
         print(f"dlrun: warning: {str(error).splitlines()[0]}; testing the last weights, not the best")
     return model
+
+
+def _ranked(metrics: dict[str, float], watched: str, part: str) -> dict[str, float]:
+    """The metric that was watched, those of the final part, the others: a table shows the first few."""
+    return dict(sorted(metrics.items(), key=lambda item: (item[0] != watched, _part(item[0]) != part)))
 
 
 def _final_metrics(state: State, part: str, final: dict[str, float]) -> dict[str, float]:

@@ -50,7 +50,9 @@ class Recorder:
         with torch.inference_mode():
             sample = self.sample(state.eval_model.eval())
         scalars = {name: value for name, value in row.items() if "/" in name}
-        self.loggers.scalars(scalars | {"lr": row["lr"], "examples_per_second": examples_per_second}, state.step)
+        self.loggers.scalars(
+            scalars | {"train/lr": row["lr"], "train/examples_per_second": examples_per_second}, state.step
+        )
         if isinstance(sample, str):
             self.console.say(f"      {' '.join(sample.splitlines())}")
             self.loggers.each(lambda logger: logger.text("sample", sample, state.step))

@@ -104,7 +104,7 @@ def test_both_hold_the_run_and_go_on_with_it_and_the_numbers_are_those_without(t
     assert main.main(["resume", "../run", "trainer.epochs=4"]) == 0
     client, (told,) = stored(tmp_path)
     assert (told.info.run_name, told.info.status) == ("mlp-synthetic run", "FINISHED")
-    assert told.data.params["optimizer.name"] == "adam" and told.data.params["model.hidden_sizes"] == "(16,)"
+    assert told.data.params["optimizer.name"] == "adam" and told.data.params["model.hidden_sizes"] == "[16]"
     assert not {"folder", "logger.mlflow"} & set(told.data.params)
     history = dlrun.load(tmp_path / "run").history
     assert points(client, told, "val/accuracy") == list(zip(history["step"], history["val/accuracy"], strict=True))
@@ -150,12 +150,12 @@ def test_each_job_of_a_sweep_is_a_run_of_its_own_and_ends_as_it_ended(tmp_path, 
             with pytest.raises(ending):
                 run(config, words, judge=judge, changed={"optimizer.lr": rate})
     _, told = stored(tmp_path)
-    assert [each.info.run_name for each in told] == [f"optimizer.lr={rate}" for rate in rates]
+    assert [each.info.run_name for each in told] == [f"lr={rate}" for rate in rates]
     assert [each.info.status for each in told] == ["FINISHED", "KILLED", "FAILED", "KILLED"]
     assert [each.data.tags["dlrun.state"] for each in told] == ["done", "pruned", "failed", "interrupted"]
     assert {each.data.tags["dlrun.sweep"] for each in told} == {"mine"}
     jobs = [sent(home / str(number))[0] for number in range(4)]
-    assert [job.run.display_name for job in jobs] == [f"optimizer.lr={rate}" for rate in rates]
+    assert [job.run.display_name for job in jobs] == [f"lr={rate}" for rate in rates]
     assert {job.run.run_group for job in jobs} == {"mine"} and len({job.run.run_id for job in jobs}) == 4
     assert [job.code for job in jobs] == [0, 0, 1, 255]
 

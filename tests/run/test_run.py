@@ -17,6 +17,7 @@ from tiny import TINY
 from dlrun.cli import main
 from dlrun.config.check import parse
 from dlrun.config.spec import DataSpec
+from dlrun.run.loggers.logger import told
 from dlrun.run.run import run
 from dlrun.run.trained import measure as evaluate_run
 from dlrun.store import checkpoint, runs
@@ -192,7 +193,7 @@ def test_what_is_undefined_is_nowhere_a_number(tmp_path, monkeypatch, capsys):
     assert math.isnan(runs.open_run(tmp_path / "run").metrics["test/recall"])
     assert "nan" not in (tmp_path / "run/metrics.csv").read_text()
     events = EventAccumulator(str(tmp_path / "run")).Reload()
-    assert "final/test/loss" in events.Tags()["scalars"] and "final/test/recall" not in events.Tags()["scalars"]
+    assert "when_done/test/loss" in events.Tags()["scalars"] and "when_done/test/recall" not in events.Tags()["scalars"]
     for verb in (["eval", "run"], ["show", "run"], ["report", "run"], ["list", "runs", ".", "--json"]):
         assert main.main(verb) == 0
         assert "nan" not in capsys.readouterr().out.replace("NaN", "nan")
@@ -215,14 +216,14 @@ def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
     events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "histograms": 0}).Reload()
     tags = events.Tags()
     rows = runs.open_run(folder).history()
-    for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr"):
+    for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "train/lr"):
         points = events.Scalars(name)
         assert [point.step for point in points] == [5, 10, 15]
-        assert [point.value for point in points] == pytest.approx([row[name] for row in rows])
+        assert [point.value for point in points] == pytest.approx([row[name.replace("train/lr", "lr")] for row in rows])
     for name in ("step/loss", "step/lr", "step/gradient_norm"):
         assert [point.step for point in events.Scalars(name)] == [2, 4, 6, 8, 10, 12, 14]
         assert all(math.isfinite(point.value) and point.value > 0 for point in events.Scalars(name))
-    assert all(point.value > 0 for point in events.Scalars("examples_per_second"))
+    assert all(point.value > 0 for point in events.Scalars("train/examples_per_second"))
     assert set(tags["images"]) == {f"visual/{path.stem}" for path in (folder / "plots").iterdir()}
     assert [point.step for point in events.Histograms("weights/convs.0.weight")] == [5, 10, 15]
     gradients = events.Histograms("gradients/fc.bias")
@@ -232,7 +233,7 @@ def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
     assert events.Images("visual/confusion_matrix")[0].encoded_image_string == png
     assert tags["graph"]
     summary = load(folder, "summary.json")["metrics"]
-    assert events.Scalars("final/test/loss")[0].value == pytest.approx(summary["test/loss"])
+    assert events.Scalars("when_done/test/loss")[0].value == pytest.approx(summary["test/loss"])
     settings = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     values = HParamsPluginData.FromString(settings).session_start_info.hparams
     assert values["optimizer.lr"].number_value == 0.01
@@ -243,12 +244,22 @@ def test_tensorboard_reads_scalars_pictures_graph_and_settings(whole):
 def test_a_job_of_a_sweep_is_called_in_tensorboard_by_what_it_changes(tmp_path, monkeypatch, make_config):
     monkeypatch.chdir(tmp_path)
     config = make_config(*TINY, "trainer.epochs=1", "logger.graph=false", "optimizer.lr=0.02", "folder=run")
-    run(config, list(TINY), changed={"optimizer.lr": "0.02", "model": "mlp/../x"})
+    changed = {"optimizer.lr": "0.02", "model.hidden_sizes": "[16]", "model": "mlp/../x"}
+    run(config, list(TINY), changed=changed)
     (folder,) = (path.parent for path in (tmp_path / "run").rglob("events.out.tfevents*"))
-    assert folder == tmp_path / "run/optimizer.lr=0.02,model=mlp_.._x"
+    assert folder == tmp_path / "run/lr=0.02,hidden_sizes=[16],model=mlp_.._x"
     settings = EventAccumulator(str(folder)).Reload().SummaryMetadata("_hparams_/session_start_info")
     values = HParamsPluginData.FromString(settings.plugin_data.content).session_start_info.hparams
-    assert set(values) == {"optimizer.lr", "model.name"}
+    assert set(values) == {"optimizer.lr", "model.hidden_sizes", "model.name"}
+    assert values["model.hidden_sizes"].string_value == "[16]"
+    columns = EventAccumulator(str(folder)).Reload().SummaryMetadata("_hparams_/experiment").plugin_data.content
+    shown = [info.display_name for info in HParamsPluginData.FromString(columns).experiment.metric_infos]
+    assert shown[:3] == ["val/accuracy", "test/loss", "test/accuracy"] and shown[-1].startswith(("val", "train"))
+
+
+def test_a_job_is_told_by_the_ends_of_its_keys_where_they_differ():
+    assert told({"model.lr": "1", "optimizer.lr": "2", "seed": "3"}) == "model.lr=1,optimizer.lr=2,seed=3"
+    assert told({"model.hidden_sizes": "[16]", "optimizer.lr": "2"}) == "hidden_sizes=[16],lr=2"
 
 
 def test_a_network_of_graphs_is_not_traced(tmp_path, monkeypatch):

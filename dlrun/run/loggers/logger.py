@@ -74,14 +74,17 @@ class Logger:
 
 
 def told(changed: Mapping[str, str]) -> str:
-    """`optimizer.lr=0.1,seed=1`: what sets a job apart from others."""
-    return ",".join(f"{key}={value}" for key, value in changed.items())
+    """`hidden_sizes=[16],lr=0.1`: what sets a job apart from others, without the groups where nothing is lost by it."""
+    last = [key.rpartition(".")[2] for key in changed]
+    names = [short if last.count(short) == 1 else key for key, short in zip(changed, last, strict=True)]
+    return ",".join(f"{name}={value}" for name, value in zip(names, changed.values(), strict=True))
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `group.key`."""
+    """Nested keys as `group.key`; what is a list on the command line is one."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}" if prefix else key
-        flat |= flatten(value, name) if isinstance(value, dict) else {name: value}
+        plain = list(value) if isinstance(value, tuple) else value
+        flat |= flatten(value, name) if isinstance(value, dict) else {name: plain}
     return flat

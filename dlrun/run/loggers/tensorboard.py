@@ -21,13 +21,14 @@ from dlrun.terminal.escaping import quoted
 
 PROJECTOR = "projector"  # a folder of the run
 THUMBNAIL = 48  # pixels a side
-PICTURES = "visual"  # groups stand in the order of the alphabet: this one behind train/ and val/
+# Groups stand in the order of the alphabet: curves first, step/, train/ and val/; then pictures; then points.
+PICTURES, FINAL = "visual", "when_done"
 
 
 class TensorBoard(Logger):
     """One event file in the run's folder; that of a sweep's job is in a folder called by what sets the job apart.
 
-    TensorBoard calls a run by its folder: `3/optimizer.lr=0.1`.
+    TensorBoard calls a run by its folder: `3/lr=0.1`.
 
     What an interrupted run wrote after its last checkpoint is hidden.
     """
@@ -101,13 +102,19 @@ class TensorBoard(Logger):
 
         Written by hand because `SummaryWriter.add_hparams` opens a second event file.
         """
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[attr-defined]
         from torch.utils.tensorboard.summary import hparams
 
         plain = {
             k: value if isinstance(value, bool | int | float | str) else str(value) for k, value in settings.items()
         }
-        named = {f"final/{name}": value for name, value in metrics.items()}
-        for summary in hparams(plain, named):
+        named = {f"{FINAL}/{name}": value for name, value in metrics.items()}
+        experiment, *session = hparams(plain, named)
+        about = HParamsPluginData.FromString(experiment.value[0].metadata.plugin_data.content)
+        for column in about.experiment.metric_infos:
+            column.display_name = column.name.tag.removeprefix(f"{FINAL}/")
+        experiment.value[0].metadata.plugin_data.content = about.SerializeToString()
+        for summary in (experiment, *session):
             self.writer._get_file_writer().add_summary(summary)
         for name, value in named.items():
             self.writer.add_scalar(name, value)
@@ -118,7 +125,7 @@ class TensorBoard(Logger):
 
 def _name(told: str) -> str:
     """`told`, as a name of a folder."""
-    return re.sub(r"[^\w.=,+-]+", "_", told).strip(".")[:LONGEST_NAME] or "run"
+    return re.sub(r"[^\w.=,+\[\]-]+", "_", told).strip(".")[:LONGEST_NAME] or "run"
 
 
 class _Leaves(nn.Module):
