@@ -6,7 +6,6 @@ import pathlib
 import signal
 import socket
 import sqlite3
-import struct
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from dlrun.cli import main
 from dlrun.engine.interrupt import Interrupted, Pruned
 from dlrun.errors import RunError, UserError
 from dlrun.run.loggers import mlflow as to_mlflow
+from dlrun.run.loggers import wandb as to_wandb
 from dlrun.run.loggers.logger import Logger
 from dlrun.run.loggers.loggers import Loggers
 from dlrun.run.run import run
@@ -48,29 +48,12 @@ def points(client, run, name):
     return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
 
 
-def records(path):
-    """The records of W&B's own file: a log of LevelDB, blocks of 32 KiB."""
-    from wandb.proto import wandb_internal_pb2
-
-    data, place, whole = path.read_bytes(), 7, b""
-    while place + 7 <= len(data):
-        if (left := 32768 - place % 32768) < 7:
-            place += left
-            continue
-        _, size, kind = struct.unpack("<IHB", data[place : place + 7])
-        whole += data[place + 7 : place + 7 + size]
-        place += 7 + size
-        if kind in (1, 4):
-            yield wandb_internal_pb2.Record.FromString(whole)
-            whole = b""
-
-
 class Sent:
     """What one file of W&B holds."""
 
     def __init__(self, path):
         self.curves, self.files, self.summary = {}, set(path.parent.rglob("*.png")), {}
-        for record in records(path):
+        for record in to_wandb.stored(path):
             if record.HasField("run") and record.run.run_id:
                 self.run = record.run
                 self.config = {each.key: json.loads(each.value_json) for each in record.run.config.update}
@@ -124,6 +107,12 @@ def test_both_hold_the_run_and_go_on_with_it_and_the_numbers_are_those_without(t
     assert float(second.summary["final/test/loss"]) == summary["test/loss"]
     assert len(first.files) == len(pictures) and first.code == 0
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+    # Of a file that a kill has torn the whole records are read.
+    (file, _) = sorted((tmp_path / "run/wandb").glob("*/*.wandb"))
+    all_there_is = list(to_wandb.stored(file))
+    file.write_bytes(file.read_bytes()[:-3])
+    assert list(to_wandb.stored(file)) == all_there_is[:-1]
+    assert to_wandb._last_steps(tmp_path / "run/wandb")["step/loss"] == 12
 
 
 def test_each_job_of_a_sweep_is_a_run_of_its_own_and_ends_as_it_ended(tmp_path, monkeypatch, make_config):

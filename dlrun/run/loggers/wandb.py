@@ -3,6 +3,8 @@
 import html
 import os
 import pathlib
+import struct
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 from dlrun import disk
@@ -19,11 +21,14 @@ EXIT_CODES = {"done": 0, "pruned": 0, "interrupted": 255, "failed": 1}
 PATIENCE_SECONDS = 60  # for what is not sent yet at the end; it stays in the folder
 
 
+BLOCK, HEAD = 32768, 7  # bytes of a block of W&B's file, and of what stands before it and before each piece
+WHOLE, LAST = 1, 4  # kinds of pieces that end a record
+
+
 class Note(TypedDict):
-    """What the run's folder keeps: the run's id, and the last optimizer step of which W&B has points."""
+    """What the run's folder keeps."""
 
     id: str
-    step: int
 
 
 def check_login() -> None:
@@ -49,12 +54,14 @@ class WandB(Logger):
 
     def __init__(self, about: About, project: str | None, online: bool):
         wandb = _package()
-        note = _read_note(about.folder)
+        path = about.folder / NOTE
+        note = records.read(path, Note) if path.exists() else None
         # The environment may forbid what a key allows, not the other way round.
         allowed, asked = os.environ.get("WANDB_MODE"), "online" if online else "offline"
         mode = allowed if allowed in ("offline", "disabled") else asked
         disk.refuse_links(disk.folder(about.folder / FOLDER))
-        self.path, self.Image, self.Html = about.folder / NOTE, wandb.Image, wandb.Html
+        self.Image, self.Html = wandb.Image, wandb.Html
+        self.sent = _last_steps(about.folder / FOLDER)
         self.run = wandb.init(
             project=project or os.environ.get("WANDB_PROJECT") or PROJECT,
             dir=about.folder.absolute(),
@@ -75,18 +82,13 @@ class WandB(Logger):
         # A link to a log of its own, which a folder that is to be gone on with may not hold.
         for link in (about.folder / FOLDER).glob("*/logs/debug-core.log"):
             link.unlink()
-        self.sent = self.last_step = note["step"] if note else -1
-        self._note()
+        files.write_json(path, Note(id=self.run.id))
         self.look = self.run.url if mode == "online" else f"wandb sync {quoted(about.folder / FOLDER)}/offline-run-*"
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         # What is made again after an interruption is there already.
-        if step <= self.sent:
-            return
-        self._log(values, step)
-        if step > self.last_step:
-            self.last_step = step
-            self._note()
+        if new := {name: value for name, value in values.items() if step > self.sent.get(name, -1)}:
+            self._log(new, step)
 
     def text(self, name: str, words: str, step: int) -> None:
         self._log({name: self.Html(f"<pre>{html.escape(words)}</pre>")}, step)
@@ -105,10 +107,34 @@ class WandB(Logger):
         # It takes no step that is before its own.
         self.run.log(values, step=max(step, self.run.step))
 
-    def _note(self) -> None:
-        files.write_json(self.path, Note(id=self.run.id, step=self.last_step))
+
+def _last_steps(folder: pathlib.Path) -> dict[str, int]:
+    """The last step of each curve in the files of W&B, which a killed run has not written to their end."""
+    found: dict[str, int] = {}
+    for path in folder.glob("*run-*/*.wandb"):
+        for record in stored(path):
+            row = {"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
+            for name in row:
+                found[name] = max(found.get(name, -1), int(row.get("_step", -1)))
+    return found
 
 
-def _read_note(folder: pathlib.Path) -> Note | None:
-    path = folder / NOTE
-    return records.read(path, Note) if path.exists() else None
+def stored(path: pathlib.Path) -> Iterator[Any]:
+    """The records of a file of W&B, a log as LevelDB writes it; what a kill has torn is left out."""
+    from google.protobuf.message import DecodeError
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
+    data, place, pieces = disk.content(path), HEAD, b""
+    while place + HEAD <= len(data):
+        if (left := BLOCK - place % BLOCK) < HEAD:
+            place += left
+            continue
+        size, kind = struct.unpack_from("<HB", data, place + 4)  # behind a checksum of four bytes
+        pieces += data[place + HEAD : place + HEAD + size]
+        place += HEAD + size
+        if kind in (WHOLE, LAST):
+            try:
+                yield Record.FromString(pieces)
+            except DecodeError:
+                return
+            pieces = b""
