@@ -35,6 +35,11 @@ class Recorder:
         self.started = time.perf_counter()
         self.throughputs: list[float] = []
 
+    def go_on(self, state: State) -> None:
+        """Of a run that goes on: the epochs before, which a logger may have lost in a kill or never heard of."""
+        for row in state.history:
+            self.loggers.again(_scalars(row), int(row["step"]))
+
     def step(self, state: State, loss: float, gradient_norm: float) -> None:
         """A point of the loss curve."""
         self.console.progress(state.epoch, state.batch, loss)
@@ -49,10 +54,8 @@ class Recorder:
         self.console.epoch(row, examples_per_second, is_best=state.best_epoch == state.epoch)
         with torch.inference_mode():
             sample = self.sample(state.eval_model.eval())
-        scalars = {name: value for name, value in row.items() if "/" in name}
-        self.loggers.scalars(
-            scalars | {"train/lr": row["lr"], "train/examples_per_second": examples_per_second}, state.step
-        )
+        speed = {"train/examples_per_second": examples_per_second}
+        self.loggers.scalars(_scalars(row) | speed, state.step)
         if isinstance(sample, str):
             self.console.say(f"      {' '.join(sample.splitlines())}")
             self.loggers.each(lambda logger: logger.text("sample", sample, state.step))
@@ -74,6 +77,11 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self.console.close()
         self.loggers.close(_state(error))
+
+
+def _scalars(row: dict[str, float]) -> dict[str, float]:
+    """What loggers hear of an epoch."""
+    return {name: value for name, value in row.items() if "/" in name} | {"train/lr": row["lr"]}
 
 
 def _state(error: BaseException | None) -> str:

@@ -88,6 +88,8 @@ def run(
             sample = functools.partial(task.sample, loader=val or train)
             recorder = Recorder(home, reported, console, sample, histograms=config.logger.histograms, judge=judge)
             with recorder:
+                if resume is not None:
+                    recorder.go_on(state)
                 conclude.announce(config, home.path, model, parts, device, about)
                 with (
                     stop.deferred(),

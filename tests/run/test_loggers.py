@@ -115,6 +115,20 @@ def test_both_hold_the_run_and_go_on_with_it_and_the_numbers_are_those_without(t
     assert to_wandb._last_steps(tmp_path / "run/wandb")["step/loss"] == 12
 
 
+def test_a_logger_that_a_run_gets_half_way_hears_of_the_epochs_before(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.main([*SMALL, "trainer.epochs=2", "logger.pictures=false", "folder=run"]) == 0
+    assert main.main(["resume", "run", "trainer.epochs=3", "logger.wandb=true"]) == 0
+    (whole,) = sent(tmp_path / "run")
+    assert [step for step, _ in whole.curves["val/loss"]] == [3, 6, 9]
+    assert [step for step, _ in whole.curves["step/loss"]] == [7, 8, 9]
+    # An epoch that a kill has taken from W&B, and not from the checkpoint, is there again.
+    (file,) = (tmp_path / "run/wandb").glob("*/*.wandb")
+    file.write_bytes(file.read_bytes()[:7])
+    assert main.main(["resume", "run", "trainer.epochs=4"]) == 0
+    assert [step for step, _ in sent(tmp_path / "run")[1].curves["val/loss"]] == [3, 6, 9, 12]
+
+
 def test_each_job_of_a_sweep_is_a_run_of_its_own_and_ends_as_it_ended(tmp_path, monkeypatch, make_config):
     monkeypatch.chdir(tmp_path)
     home = tmp_path / "sweeps/mine"

@@ -48,6 +48,9 @@ class Logger:
     def scalars(self, values: dict[str, float], step: int) -> None:
         """One point for each of `values`, none of them nan, at optimizer step `step`."""
 
+    def again(self, values: dict[str, float], step: int) -> None:
+        """Points of before the run went on, which may be there already."""
+
     def text(self, name: str, words: str, step: int) -> None:
         """What a model says."""
 

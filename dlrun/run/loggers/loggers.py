@@ -57,6 +57,11 @@ class Loggers:
         defined = _defined(values)
         self.each(lambda logger: logger.scalars(defined, step))
 
+    def again(self, values: dict[str, float], step: int) -> None:
+        """The same of a run that goes on, for what is to be there once."""
+        defined = _defined(values)
+        self.each(lambda logger: logger.again(defined, step))
+
     def conclude(self, settings: dict[str, object], metrics: dict[str, float], step: int) -> None:
         """The final metrics that are defined."""
         defined = _defined(metrics)

@@ -114,6 +114,9 @@ class MLflow(Logger):
             self.waiting += points
         self._do(self._send)
 
+    def again(self, values: dict[str, float], step: int) -> None:
+        self.scalars(values, step)
+
     def text(self, name: str, words: str, step: int) -> None:
         self._do(lambda: self.client.log_text(self.run_id, words, f"{name}/{step:08d}.txt"))
 

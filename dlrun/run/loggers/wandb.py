@@ -18,6 +18,7 @@ FOLDER = "wandb"
 PROJECT = "dlrun"
 # What W&B takes as its own for a run that was killed: "killed", not "crashed".
 EXIT_CODES = {"done": 0, "pruned": 0, "interrupted": 255, "failed": 1}
+FLUSH_SECONDS = 1  # what a kill may take
 PATIENCE_SECONDS = 60  # for what is not sent yet at the end; it stays in the folder
 
 
@@ -76,7 +77,7 @@ class WandB(Logger):
             reinit="create_new",
             settings=wandb.Settings(
                 silent=True, console="off", disable_git=True, disable_code=True, symlink=False,
-                finish_timeout=PATIENCE_SECONDS,
+                finish_timeout=PATIENCE_SECONDS, x_transaction_log_flush_interval=FLUSH_SECONDS,
             ),
         )  # fmt: skip
         # A link to a log of its own, which a folder that is to be gone on with may not hold.
@@ -86,9 +87,13 @@ class WandB(Logger):
         self.look = self.run.url if mode == "online" else f"wandb sync {quoted(about.folder / FOLDER)}/offline-run-*"
 
     def scalars(self, values: dict[str, float], step: int) -> None:
-        # What is made again after an interruption is there already.
-        if new := {name: value for name, value in values.items() if step > self.sent.get(name, -1)}:
+        # What is made again after an interruption is there already; a step before its own is not taken.
+        new = {name: value for name, value in values.items() if step > self.sent.get(name, -1)}
+        if new and step >= self.run.step:
             self._log(new, step)
+
+    def again(self, values: dict[str, float], step: int) -> None:
+        self.scalars(values, step)
 
     def text(self, name: str, words: str, step: int) -> None:
         self._log({name: self.Html(f"<pre>{html.escape(words)}</pre>")}, step)
@@ -104,7 +109,6 @@ class WandB(Logger):
         self.run.finish(exit_code=EXIT_CODES[state])
 
     def _log(self, values: dict[str, Any], step: int) -> None:
-        # It takes no step that is before its own.
         self.run.log(values, step=max(step, self.run.step))
 
 
