@@ -216,7 +216,7 @@ class Run:
     @property
     def plots(self) -> "Plots":
         """The pictures by name; `run.plots["confusion_matrix"]` shows itself in a notebook."""
-        return Plots(self.path / "plots")
+        return Plots(self.path)
 
     @property
     def model(self) -> "nn.Module":
@@ -447,12 +447,10 @@ class Picture:
 
 
 class Plots(Mapping[str, Picture]):
-    """The pictures in a folder, by name; all of them show themselves in a notebook."""
+    """The pictures of a run by name, the most telling first; all of them show themselves in a notebook."""
 
-    def __init__(self, folder: pathlib.Path):
-        # A link in a folder from a stranger may lead to a file of one's own, which a notebook would then hold.
-        files = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
-        self._found = {path.stem: Picture(path) for path in files}
+    def __init__(self, path: pathlib.Path):
+        self._found = {name: Picture(file) for name, file in runs.plots(path).items()}
 
     def __getitem__(self, name: str) -> Picture:
         if name not in self._found:

@@ -14,15 +14,11 @@ from typing import Any
 from PIL import Image
 
 from dlrun.config import catalogue, compose
+from dlrun.store import runs
 
 PICTURES = pathlib.Path(__file__).parent / "gallery"
 WIDTH, COLOURS = 640, 48
 MOST = 4  # pictures of a recipe
-# What any run of a kind leaves, the most telling last; what a recipe alone shows comes before all of them.
-USUAL = (
-    *("learning_curves", "confusion_matrix", "per_class_accuracy", "residuals", "roc", "precision_recall"),
-    *("embedding", "predicted_against_true", "answers", "predictions"),
-)
 
 
 def words(recipe: dict[str, Any]) -> list[str]:
@@ -50,7 +46,7 @@ def pictures(name: str) -> list[pathlib.Path]:
 
 def rank(stem: str) -> tuple[bool, int, str]:
     """Where a picture of this name stands among those of a run or a sweep; its curves are the last."""
-    return not stem.startswith("report"), -USUAL.index(stem) if stem in USUAL else -len(USUAL), stem
+    return not stem.startswith("report"), *runs.rank(stem)
 
 
 def make(recipe: dict[str, Any]) -> list[pathlib.Path]:

@@ -17,9 +17,15 @@ from dlrun.config.spec import last_part
 from dlrun.errors import UserError
 from dlrun.store import records
 from dlrun.store.records import Status, Summary
+from dlrun.terminal.escaping import quoted
 
 DIVERGED_FROM_RATIO = 10  # of the last loss to that of the first epoch
 NOT_FINITE = "the loss is not a finite number"  # so begins the reason of a run that ended with it
+# What any run of a kind leaves in plots/, the most telling last; what one task alone shows comes before all of them.
+USUAL = (
+    *("learning_curves", "kernels", "feature_maps", "class_activation", "confusion_matrix", "per_class_accuracy"),
+    *("residuals", "roc", "precision_recall", "embedding", "predicted_against_true", "answers", "predictions"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class StoredRun:
         name = self.watch[0]
         last = f"{last_part([part.partition('/')[0] for part in self.metrics] or ['train'])}/{name.partition('/')[2]}"
         return self.metrics.get(name, self.metrics.get(last))
+
+    @property
+    def command(self) -> str:
+        """The line that repeats the run. Whatever its folder holds, a shell starts dlrun with it and nothing else."""
+        return " ".join(["dlrun", *map(quoted, self.words)])
 
     def history(self) -> list[dict[str, float]]:
         """One row an epoch; a value that was not measured is left out. **Raises:** `UserError` if damaged."""
@@ -119,6 +130,23 @@ def has_diverged(history: Sequence[Mapping[str, float]]) -> bool:
     return len(losses) > 1 and (not math.isfinite(losses[-1]) or losses[-1] > DIVERGED_FROM_RATIO * losses[0] > 0)
 
 
+def plots(path: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The pictures of the run in `path` by name, the most telling first."""
+    return {file.stem: file for file in sorted(_pictures(path / "plots"), key=lambda file: rank(file.stem))}
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Where the picture `name` stands among those of a run."""
+    return -USUAL.index(name) if name in USUAL else -len(USUAL), name
+
+
 def samples(path: pathlib.Path) -> dict[int, pathlib.Path]:
     """The pictures that a run shows after its epochs, in their order."""
-    return {int(file.stem): file for file in sorted((path / "samples").glob("*.png")) if file.stem.isdigit()}
+    return {int(file.stem): file for file in sorted(_pictures(path / "samples")) if file.stem.isdigit()}
+
+
+def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The PNG files in a folder; a link in one from a stranger may lead to a picture of one's own, and is left out."""
+    if folder.is_symlink():
+        return []
+    return [path for path in folder.glob("*.png") if not path.is_symlink() and path.is_file()]

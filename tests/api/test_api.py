@@ -157,7 +157,7 @@ def test_a_run_is_what_stands_in_its_folder(digits):
     assert digits.config["optimizer"]["lr"] == 0.01
     assert {"confusion_matrix", "learning_curves"} <= set(digits.plots)
     assert digits.plots["confusion_matrix"]._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(KeyError, match="there are confusion_matrix"):
+    with pytest.raises(KeyError, match="there are predictions, "):
         digits.plots["confusion"]
     assert digits.evaluate("val")["val/accuracy"] == pytest.approx(digits.value)
     again = dlrun.load(digits.path)

@@ -1,7 +1,6 @@
 """`dlrun show RUN`: what a run has left, and what its model looks at."""
 
 import pathlib
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from dlrun import disk
@@ -57,7 +56,7 @@ def show(folder: str) -> None:
         print(f"test    dlrun eval {quoted(path)}")
     else:
         print(f"go on   dlrun resume {quoted(path)}")
-    print(f"again   {shlex.join(['dlrun', *run.words])}")
+    print(f"again   {run.command}")
 
 
 def _draw(run: runs.StoredRun) -> list[str]:
