@@ -1,8 +1,13 @@
 """Grids of images, plain or with what was predicted."""
 
+import contextlib
+import errno
+import io
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +18,10 @@ from dlrun.plots.figure import MUTED, RIGHT, WRONG, new_figure, shorten, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 MOST = 25
+MOST_PIXELS = 50_000_000  # of a file that is read
 NAME_LENGTH = 15
 CELL_WIDTH = 1.85  # inches
 WIDEST_CELL, FULL_WIDTH = 3.4, 12.6  # inches, of one picture in a row and of all of them
@@ -75,11 +82,34 @@ def before_and_after(
 
 
 def read(path: pathlib.Path) -> np.ndarray:
-    """The picture in a file, (3, H, W) in 0..1."""
+    """The picture in a PNG file, (3, H, W) in 0..1. **Raises:** `OSError` if it cannot be read."""
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
+
+
+def shrunk(path: pathlib.Path, width: int, height: int) -> bytes:
+    """The picture in a PNG file as a WebP file of at most that size. **Raises:** `OSError` if it cannot be read."""
+    with _opened(path) as image, io.BytesIO() as file:
+        # What has a palette cannot be made smaller smoothly.
+        small = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGB")
+        small.thumbnail((width, height), reducing_gap=2.0)
+        small.convert("RGB").save(file, "WEBP", quality=60)
+        return file.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> "Iterator[Image]":
+    """A PNG file, whatever the name of another kind says; damage of any kind is an `OSError`."""
     from PIL import Image
 
-    with disk.opened(path) as file, Image.open(file) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
+    try:
+        with disk.opened(path) as file, Image.open(file, formats=["PNG"]) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise OSError(errno.EFBIG, f"has more than {MOST_PIXELS:,} pixels", str(path))
+            image.load()
+            yield image
+    except (SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError) as error:
+        raise OSError(errno.EINVAL, f"is no whole picture: {error}", str(path)) from error
 
 
 @styled
