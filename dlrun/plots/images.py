@@ -89,6 +89,8 @@ def read(path: pathlib.Path) -> np.ndarray:
 
 def shrunk(path: pathlib.Path, width: int, height: int) -> bytes:
     """The picture in a PNG file as a WebP file of at most that size. **Raises:** `OSError` if it cannot be read."""
+    from PIL import WebPImagePlugin  # noqa: F401 - to save it, Pillow would else import all the kinds that it knows
+
     with _opened(path) as image, io.BytesIO() as file:
         # What has a palette cannot be made smaller smoothly.
         small = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGB")

@@ -38,6 +38,8 @@ class Row:
     best_epoch: int | None = None
     epochs: int = 0
     seconds: float | None = None
+    parameters: int | None = None
+    command: str = ""
     started: str = ""
     has_diverged: bool = False
 
@@ -67,6 +69,13 @@ class Group:
         """The sample standard deviation (n - 1); None for a single run."""
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
+
+    def by_seed(self, metric: str) -> dict[str, float]:
+        """The value of each seed; the mean of those runs that share one."""
+        seeds = {row.keys.get("seed", "") for row in self.rows}
+        own = {seed: Group(self.keys, [row for row in self.rows if row.keys.get("seed", "") == seed]) for seed in seeds}
+        means = {seed: group.mean(metric) for seed, group in own.items()}
+        return {seed: mean for seed, mean in means.items() if mean is not None}
 
     @property
     def has_diverged(self) -> bool:
@@ -206,6 +215,8 @@ def _read(path: pathlib.Path) -> Row:
         best_epoch=run.summary.get("best_epoch") if is_done else None,
         epochs=int(history[-1]["epoch"]) if history else 0,
         seconds=run.summary.get("seconds") if is_done else _seconds(run.status),
+        parameters=run.summary.get("parameters"),
+        command=run.command,
         started=run.status.get("started") or "",
         has_diverged=runs.has_diverged(history) or (run.status.get("error") or "").startswith(runs.NOT_FINITE),
     )

@@ -1,5 +1,6 @@
 """Which figure shows what a sweep has found: by the number of keys that it changed."""
 
+import contextlib
 import math
 import pathlib
 from collections.abc import Sequence
@@ -13,7 +14,10 @@ from dlrun.store.runs import samples
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from dlrun.report.matrix import Matrix
+
 MOST_SAMPLES = 24
+MOST_PANELS = 8  # data sets
 LEAST_POINTS = 3  # two points are a table, not a picture
 MOST_BARS = 24
 EQUAL_UP_TO = 1e-6
@@ -81,17 +85,39 @@ def of_samples(rows: Sequence[Row]) -> "Figure | None":
     """The last picture that each run has shown, by what sets the runs apart; None if fewer than two have shown one."""
     from dlrun.plots import images as figures
 
-    shown = [(row, samples(row.path)) for row in sorted(rows, key=lambda row: _numbered(row.path))]
-    last = [(row, list(paths.values())[-1]) for row, paths in shown if paths][:MOST_SAMPLES]
+    last: list[tuple[Row, np.ndarray]] = []
+    for row in sorted(rows, key=lambda row: _numbered(row.path)):
+        for path in reversed(samples(row.path).values() if len(last) < MOST_SAMPLES else ()):
+            with contextlib.suppress(OSError):  # of a damaged one an earlier stands in its place
+                last.append((row, figures.read(path)))
+                break
     if len(last) < 2:
         return None
     keys, pictures = differing([row for row, _ in last]), {}
-    for row, path in last:
+    for row, picture in last:
         caption = " ".join(f"{key.rpartition('.')[2]}={row.keys.get(key, '')}" for key in keys)
         if not caption or caption in pictures:
             caption = f"{caption} {row.path.name}".strip()
-        pictures[caption] = figures.read(path)
+        pictures[caption] = picture
     return figures.side_by_side(pictures)
+
+
+def of_costs(found: "Matrix") -> "Figure | None":
+    """How good each model is against what it has and takes, a row of panels a data set; None for fewer than three."""
+    from dlrun.plots import costs as figures
+
+    panels = []
+    for column in found.columns if found.keys[0] == "model" else ():
+        points = {
+            name: (cell.mean, cell.parameters, cell.seconds)
+            for name, cell in found.column(column).items()
+            if cell.mean is not None and cell.parameters is not None and cell.seconds is not None
+        }
+        if len(points) >= LEAST_POINTS:
+            values, parameters, seconds = zip(*points.values(), strict=True)
+            costs = {"parameters": parameters, "seconds": seconds}
+            panels.append(figures.Panel(column, *found.metrics[column], list(points), values, costs))
+    return figures.against_costs(panels[:MOST_PANELS]) if panels else None
 
 
 def _numbered(path: pathlib.Path) -> tuple[str, int, str]:

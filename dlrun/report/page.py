@@ -1,8 +1,12 @@
 """Tables as Markdown and as HTML, and a page that needs no other file."""
 
 import base64
+import hashlib
 import html
+import os
+import pathlib
 import re
+import urllib.parse
 from collections.abc import Collection, Sequence
 
 from dlrun.terminal.escaping import in_one_line as _shown
@@ -22,33 +26,73 @@ def in_markdown(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", html.escape(_shown(text), quote=False))
 
 
+class Html(str):
+    """Markup as it stands; any other text that comes into a page is escaped."""
+
+
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> str:
-    """The same as HTML."""
-    sides = ['class="right"' if column in right else "" for column in columns]
+    """The same as HTML; a cell may be `Html`."""
+    sides = [' class="right"' if column in right else "" for column in columns]
 
     def line(cells: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag} {side}>{html.escape(_shown(cell))}</{tag}>" for cell, side in zip(cells, sides, strict=True)
-        )
+        return "".join(f"<{tag}{side}>{_escaped(cell)}</{tag}>" for cell, side in zip(cells, sides, strict=True))
 
     body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f"<table>\n<tr>{line(columns, 'th')}</tr>\n{body}\n</table>"
+    return f"<table>\n<thead><tr>{line(columns, 'th')}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
 
 
-def html_picture(png: bytes, name: str = "") -> str:
+def html_note(text: str) -> Html:
+    return Html(f"<p>{_escaped(text)}</p>")
+
+
+def html_list(lines: Sequence[str]) -> Html:
+    return Html(f"<ul>{''.join(f'<li>{_escaped(line)}</li>' for line in lines)}</ul>" if lines else "")
+
+
+def html_picture(content: bytes, name: str = "", kind: str = "png") -> Html:
     """A picture that stands in the page itself; `name` is read out in its place."""
-    encoded = base64.b64encode(png).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{encoded}">'
+    encoded = base64.b64encode(content).decode()
+    return Html(f'<img alt="{_escaped(name)}" src="data:image/{kind};base64,{encoded}">')
 
 
-def html_page(title: str, sections: Sequence[tuple[str, str]], pngs: Sequence[bytes]) -> str:
-    """A page that needs no other file: (heading, HTML) sections and the pictures inside it."""
-    style = (
-        "body{font-family:sans-serif;margin:2em;max-width:80em}td,th{padding:.2em .8em;text-align:left}"
-        "tr:nth-child(even){background:#f4f4f4}.right{text-align:right}img{max-width:100%}"
+def html_link(path: str, shown: str) -> Html:
+    """A link to a file or folder, by its `path` as seen from the page."""
+    # A colon in the first part of a path would make a scheme of it.
+    return Html(f'<a href="{urllib.parse.quote(os.fsencode(path))}">{_escaped(shown)}</a>')
+
+
+def html_code(text: str) -> Html:
+    """A command, of which a table shows the beginning."""
+    return Html(f'<code tabindex="0">{_escaped(text)}</code>' if text else "")
+
+
+def html_page(title: str, sections: Sequence[tuple[str, str]]) -> str:
+    """A page that needs no other file, of (heading, HTML) sections, with tables that can be sorted.
+
+    It may fetch nothing and run nothing but its own script, whatever a run has written into it.
+    """
+    folder = pathlib.Path(__file__).parent
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
+    ids = [re.sub(r"\W+", "-", heading.lower()) for heading, _ in sections]
+    named = list(zip(ids, sections, strict=True))
+    links = " ".join(f'<a href="#{name}">{_escaped(heading)}</a>' for name, (heading, _) in named)
+    body = "\n".join(
+        f'<section id="{name}">\n<h2>{_escaped(heading)}</h2>\n<div class="wide">{content}</div>\n</section>'
+        for name, (heading, content) in named
     )
-    head = f'<meta charset="utf-8">\n<title>{html.escape(_shown(title))}</title>\n<style>{style}</style>'
-    parts = [f"<h2>{html.escape(heading)}</h2>\n{body}" for heading, body in sections]
-    parts += [f"<p>{html_picture(png)}</p>" for png in pngs]
-    body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<h1>{html.escape(_shown(title))}</h1>\n{body}\n</html>\n'
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{_escaped(title)}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{style}</style>\n'
+        f"<h1>{_escaped(title)}</h1>\n<nav>{links}</nav>\n{body}\n<script>{script}</script>\n</html>\n"
+    )
+
+
+def _escaped(text: str) -> str:
+    return text if isinstance(text, Html) else html.escape(_shown(text))
+
+
+def _hash(text: str) -> str:
+    """What a policy names a script or a style by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

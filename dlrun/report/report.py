@@ -1,11 +1,15 @@
 """Runs side by side, best first, with the spread over their seeds: tables, a CSV file, a page and pictures."""
 
+import collections
+import contextlib
 import csv
+import functools
 import io
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,29 +17,36 @@ from dlrun import disk
 from dlrun.config import schema
 from dlrun.config.spec import last_part
 from dlrun.errors import UserError
-from dlrun.report import comparison, figures, page
+from dlrun.report import comparison, differences, figures, page, tables
 from dlrun.report.comparison import Group, Row
-from dlrun.store import files, sweep_record
-from dlrun.terminal import tables
+from dlrun.report.matrix import Matrix, matrix
+from dlrun.report.page import Html
+from dlrun.report.tables import Table
+from dlrun.store import files, runs, sweep_record
 from dlrun.terminal.console import number
 from dlrun.terminal.escaping import quoted
+from dlrun.terminal.tables import print_table
 
 MOST_CURVES = 30
-RIGHT = ("best epoch", "epochs", "seconds", "n")
+MOST_SIDE_BY_SIDE = 4  # runs
+THUMBNAIL, LARGE = (144, 96), (460, 900)  # width and height of a run's picture in a page, pixels
 
 
 @dataclass(frozen=True)
 class Compared:
     """Runs, and groups of those that differ in nothing but their seed, both best first by `metric`.
 
-    `keys` are those in which they differ, `shown` the metrics that a table has room for.
+    `asked` is the metric that was asked for, if one was; `keys` are those in which the runs differ, `shown` the metrics
+    that a table has room for. The groups are held against `baseline`; None: there is nothing to hold.
     """
 
     folders: list[str]
+    asked: str | None
     metric: str
     mode: str
     rows: list[Row]
     groups: list[Group]
+    baseline: Group | None
     keys: list[str]
     shown: list[str]
 
@@ -50,32 +61,86 @@ class Compared:
     @property
     def right(self) -> tuple[str, ...]:
         """The columns of numbers."""
-        return (*RIGHT, *self.shown)
+        return (*tables.RIGHT, *self.shown)
 
     @property
-    def single(self) -> tuple[list[str], list[list[str]]]:
-        """(Columns, rows): a row a run."""
-        return _single_table(self.rows, self.keys, self.shown)
+    def settings(self) -> list[str]:
+        """The keys in which groups differ."""
+        return [key for key in self.keys if key != "seed"]
 
     @property
-    def over_seeds(self) -> tuple[list[str], list[list[str]]]:
-        """(Columns, rows): a row a group."""
-        return _group_table(self.groups, [key for key in self.keys if key != "seed"], self.shown)
+    def has_seeds(self) -> bool:
+        """Whether a group has several runs."""
+        return any(len(group.rows) > 1 for group in self.groups)
 
-    def sections(self) -> list[tuple[str, str]]:
-        """(Heading, table in HTML) of both."""
-        return [
-            ("Runs", page.html_table(*self.single, self.right)),
-            ("Over seeds", page.html_table(*self.over_seeds, self.right)),
-        ]
+    @functools.cached_property
+    def single(self) -> Table:
+        """A row a run."""
+        return tables.single(self.rows, self.keys, self.shown)
+
+    @functools.cached_property
+    def over_seeds(self) -> Table:
+        """A row a group."""
+        return tables.over_seeds(self.groups, self.settings, self.shown)
+
+    @functools.cached_property
+    def against(self) -> tuple[str, Table] | None:
+        """(What is told of each other group, a row for each); None without several seeds."""
+        if self.baseline is None or not self.has_seeds:
+            return None
+        found = differences.differences(self.groups, self.baseline, self.metric)
+        base = _label(self.baseline, self.settings, 1)
+        about = f"{self.metric} less that of {base}, mean over the seeds that both have"
+        return (about, tables.differences(found, self.settings)) if found else None
+
+    @functools.cached_property
+    def matrix(self) -> Matrix | None:
+        """What was chosen by name against each other, each data set by its own metric."""
+
+        def measured_by(groups: Sequence[Group]) -> tuple[str, str]:
+            rows = [row for group in groups for row in group.rows]
+            metric = self.metric
+            if not any(metric in row.metrics for row in rows) or (self.asked is None and "data" in self.keys):
+                metric = _metric(None, rows)
+            return metric, comparison.direction(metric, rows)
+
+        return matrix(self.groups, self.keys, measured_by)
+
+    def sections(self, home: pathlib.Path | None = None, pictures: Sequence[Html] = ()) -> list[tuple[str, str]]:
+        """(Heading, table in HTML) of all there are.
+
+        For a page in the folder `home` a run is a link to its folder, beside its own of the `pictures` and its command.
+        """
+        columns, rows = self.single
+        if home is not None:
+            columns = [*columns, "command"]
+            rows = [
+                [page.html_link(f"{_seen_from(home, row.path)}/", name), *cells, page.html_code(row.command)]
+                for row, (name, *cells) in zip(self.rows, rows, strict=True)
+            ]
+        if any(pictures):
+            columns = ["", *columns]
+            rows = [[picture, *cells] for picture, cells in zip(pictures, rows, strict=True)]
+        reasons = page.html_list(_reasons(self.rows).splitlines())
+        found = [("Runs", page.html_table(columns, rows, self.right) + reasons)]
+        if self.matrix is not None:
+            heads, cells = tables.matrix(self.matrix)
+            heading, about = _about(self.matrix)
+            found.append((heading, page.html_note(about) + page.html_table(heads, cells, self.right)))
+        if self.has_seeds:
+            found.append(("Over seeds", page.html_table(*self.over_seeds, self.right)))
+        if self.against is not None:
+            about, table = self.against
+            found.append(("Differences", page.html_note(about) + page.html_table(*table, self.right)))
+        return found
 
     def records(self) -> tuple[list[str], list[list[Any]]]:
         """(Columns, rows): all runs with all their metrics, numbers as exact as they were recorded."""
         metrics = sorted({name for row in self.rows for name in row.metrics})
-        columns = ["path", *self.keys, *metrics, "best_epoch", "epochs", "seconds", "state", "reason"]
-        return columns, [
-            [str(row.path), *map(row.keys.get, self.keys), *map(row.metrics.get, metrics), row.best_epoch, row.epochs,
-             row.seconds, row.state, row.reason]
+        facts = ["parameters", "best_epoch", "epochs", "seconds", "state", "reason"]
+        return ["path", *self.keys, *metrics, *facts], [
+            [str(row.path), *map(row.keys.get, self.keys), *map(row.metrics.get, metrics), row.parameters,
+             row.best_epoch, row.epochs, row.seconds, row.state, row.reason]
             for row in self.rows
         ]  # fmt: skip
 
@@ -87,19 +152,21 @@ class Compared:
         # Points above one epoch say less than the same over what the runs differ in.
         png, notes = (None, []) if by_key and _has_one_epoch(rows, metric) else _picture(groups, metric, rows)
         search = figures.of_search(rows, metric, mode) if _is_search(self.folders) else None
-        samples = figures.of_samples(rows)
-        return {
-            "report.png": png, "report_keys.png": by_key, "report_trials.png": _png(search) if search else None,
-            "report_samples.png": _png(samples) if samples else None,
-        }, notes  # fmt: skip
+        costs = figures.of_costs(self.matrix) if self.matrix is not None else None
+        others = {"trials": search, "costs": costs, "samples": figures.of_samples(rows)}
+        drawn = {f"report_{name}.png": None if figure is None else _png(figure) for name, figure in others.items()}
+        return {"report.png": png, "report_keys.png": by_key} | drawn, notes
 
 
-def compare(folders: list[str], metric: str | None = None, reach: float | None = None) -> Compared:
+def compare(
+    folders: list[str], metric: str | None = None, reach: float | None = None, against: str | None = None
+) -> Compared:
     """All runs in `folders`; without a `metric` by what they watched.
 
-    `reach` adds the first epoch in which the metric was that good.
+    `reach` adds the first epoch in which the metric was that good. `against` are the settings, `model=mlp seed=0`, that
+    the others are held against, without it the best.
 
-    **Raises:** `UserError` if there are no runs, or none has the metric.
+    **Raises:** `UserError` if there are no runs, none has the metric, or not one setting is as `against` says.
     """
     for folder in folders:
         if not pathlib.Path(folder).is_dir():
@@ -107,48 +174,135 @@ def compare(folders: list[str], metric: str | None = None, reach: float | None =
     rows = comparison.collect(folders)
     if not rows:
         raise UserError(f"report: no runs in {', '.join(folders)}; see dlrun list runs")
-    metric = _metric(metric, rows)
+    asked, metric = metric, _metric(metric, rows)
     mode = comparison.direction(metric, rows)
     rows = comparison.best_first(rows, lambda row: row.metrics.get(metric), mode)
     groups = comparison.best_first(comparison.grouped(rows), lambda group: group.mean(metric), mode)
-    shown = _related(metric, rows)
+    keys, shown = comparison.differing(rows), _related(metric, rows)
     if reach is not None:
         shown.append(comparison.add_first_epoch(rows, metric, reach, mode))
-    return Compared(folders, metric, mode, rows, groups, comparison.differing(rows), shown)
+    baseline = next((group for group in groups if group.values(metric)), None)
+    if against is not None:
+        baseline = differences.named(groups, against, keys)
+    return Compared(folders, asked, metric, mode, rows, groups, baseline, keys, shown)
 
 
 def report(
-    folders: list[str], metric: str | None = None, output: str | None = None, reach: float | None = None
-) -> None:
+    folders: list[str], metric: str | None = None, output: str | None = None, reach: float | None = None,
+    against: str | None = None,
+) -> None:  # fmt: skip
     """Compares all runs in `folders`: tables on stdout; CSV, Markdown, HTML and pictures in `output`.
 
     **Raises:** `UserError` as `compare`, and if the files cannot be written.
     """
-    found = compare(folders, metric, reach)
-    rows, metric, right = found.rows, found.metric, found.right
-    home = pathlib.Path(output) if output is not None else _home(folders, rows)
-    tables.print_table(found.title, *found.single, right)
-    reasons = _reasons(rows)
-    print(reasons, end="")
-    if len(found.groups) < sum(len(group.rows) for group in found.groups):
-        print()
-        title = f"over seeds: mean ± standard deviation of n runs, {found.order}"
-        tables.print_table(title, *found.over_seeds, right)
-
-    drawn, notes = found.pictures()
-    pictures = {name: content for name, content in drawn.items() if content}
-    text = f"# {page.in_markdown(found.title)}\n\n{page.markdown(*found.single, right)}\n"
-    text += "".join(f"- {page.in_markdown(line)}\n" for line in reasons.splitlines())
-    text += "\n## Over seeds\n\nMean ± sample standard deviation of n runs that are done.\n\n"
-    text += page.markdown(*found.over_seeds, right)
-    text += "".join(f"\n![{page.in_markdown(metric)}]({name})\n" for name in pictures)
-    whole = page.html_page(found.title, found.sections(), list(pictures.values()))
-    texts = {"report.csv": _csv(*found.records()).encode(), "report.md": text.encode(), "report.html": whole.encode()}
+    found = compare(folders, metric, reach, against)
+    home = pathlib.Path(output) if output is not None else _home(folders, found.rows)
+    # Pictures are read while the libraries that draw are imported.
+    with ThreadPoolExecutor(2) as pool:
+        thumbnails = [pool.submit(_thumbnail, row.path, home) for row in found.rows]
+        large = [pool.submit(_large, row.path, home) for row in _few(found.rows)]
+        _print(found)
+        drawn, notes = found.pictures()
+        pictures = {name: content for name, content in drawn.items() if content}
+        sections = found.sections(home, [thumbnail.result() for thumbnail in thumbnails])
+        if large:
+            sections.insert(0, _side_by_side(found, [each.result() for each in large]))
+    drawn_here = [f"<p>{page.html_picture(content, name)}</p>" for name, content in pictures.items()]
+    sections += [("Pictures", "\n".join(drawn_here))] if drawn_here else []
+    texts = {
+        "report.csv": _csv(*found.records()).encode(),
+        "report.md": _markdown(found, list(pictures)).encode(),
+        "report.html": page.html_page(found.title, sections).encode(),
+    }
     _write(home, texts | drawn)
     for note in notes:
         print(note)
-    _say_best(rows, metric)
+    _say_best(found.rows, found.metric)
     print(f"files   {home}: {', '.join([*texts, *pictures])}")
+
+
+def _print(found: Compared) -> None:
+    """The tables that a terminal has room for."""
+    print_table(found.title, *found.single, found.right)
+    print(_reasons(found.rows), end="")
+    if found.matrix is not None and (found.matrix.keys[1] or "data" in found.matrix.keys):
+        print()
+        print_table(": ".join(_about(found.matrix)), *tables.matrix(found.matrix), found.right)
+    if found.has_seeds:
+        print()
+        title = f"over seeds: mean ± standard deviation of n runs, {found.order}"
+        print_table(title, *found.over_seeds, found.right)
+    if found.against is not None:
+        print()
+        about, table = found.against
+        print_table(f"differences: {about}", *table, found.right)
+
+
+def _markdown(found: Compared, pictures: Sequence[str]) -> str:
+    parts = [f"# {page.in_markdown(found.title)}"]
+    if few := _few(found.rows):
+        parts += ["## Side by side", page.markdown(*tables.side_by_side(few, found.keys))]
+    parts += ["## Runs", page.markdown(*found.single, found.right)]
+    if reasons := _reasons(found.rows).splitlines():
+        parts.append("\n".join(f"- {page.in_markdown(line)}" for line in reasons) + "\n")
+    if found.matrix is not None:
+        heading, about = map(page.in_markdown, _about(found.matrix))
+        parts += [f"## {heading}", f"{about}.", page.markdown(*tables.matrix(found.matrix), found.right)]
+    if found.has_seeds:
+        parts += ["## Over seeds", "Mean ± sample standard deviation of n runs that are done."]
+        parts.append(page.markdown(*found.over_seeds, found.right))
+    if found.against is not None:
+        about, table = found.against
+        parts += ["## Differences", f"{page.in_markdown(about)}; the interval by Student's t."]
+        parts.append(page.markdown(*table, found.right))
+    parts += [f"![{page.in_markdown(found.metric)}]({name})" for name in pictures]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _few(rows: list[Row]) -> list[Row]:
+    """The runs that a page has room for beside each other."""
+    return rows if 1 < len(rows) <= MOST_SIDE_BY_SIDE else []
+
+
+def _side_by_side(found: Compared, pictures: Sequence[dict[str, Html]]) -> tuple[str, str]:
+    """(Heading, table in HTML) of a few runs, their pictures of one name beside each other."""
+    columns, rows = tables.side_by_side(found.rows, found.keys)
+    shown = collections.Counter(name for own in pictures for name in own)
+    for name, _ in shown.most_common():
+        rows.append([name, *(own.get(name, "") for own in pictures)])
+    return "Side by side", page.html_table(columns, rows)
+
+
+def _thumbnail(path: pathlib.Path, home: pathlib.Path) -> Html:
+    """The most telling picture of the run in `path`, small, for a page in `home`; of damaged ones the next."""
+    return next((small for _, small in _shrunk(path, home, THUMBNAIL)), Html())
+
+
+def _large(path: pathlib.Path, home: pathlib.Path) -> dict[str, Html]:
+    """Its pictures by name."""
+    return dict(_shrunk(path, home, LARGE))
+
+
+def _shrunk(path: pathlib.Path, home: pathlib.Path, size: tuple[int, int]) -> Iterator[tuple[str, Html]]:
+    from dlrun.plots import images
+
+    for name, file in runs.plots(path).items():
+        with contextlib.suppress(OSError):
+            picture = page.html_picture(images.shrunk(file, *size), name, "webp")
+            yield name, page.html_link(_seen_from(home, file), picture)
+
+
+def _seen_from(home: pathlib.Path, path: pathlib.Path) -> str:
+    return os.path.relpath(path.absolute(), home.absolute())
+
+
+def _about(found: Matrix) -> tuple[str, str]:
+    """(`model x data`, what stands in its cells)."""
+    first, second = found.keys
+    metric = "each data set by its own metric" if "data" in found.keys else next(iter(found.metrics.values()))[0]
+    about = [metric, *(["parameters", "seconds", "* the best of its column"] if second else [])]
+    about += ["of several settings the best"] if any(cell.num_settings > 1 for cell in found.cells.values()) else []
+    return f"{first} x {second}" if second else f"by {first}", ", ".join(about)
 
 
 def _metric(wanted: str | None, rows: list[Row]) -> str:
@@ -178,9 +332,10 @@ def _is_search(folders: Sequence[str]) -> bool:
 
 
 def _related(metric: str, rows: list[Row]) -> list[str]:
-    """The metric, the same one of the other parts, and the loss of its part; the CSV has all."""
+    """The metric, the same one of the other parts, the loss of its part, what others watch; the CSV has all."""
     part, _, name = metric.partition("/")
-    wanted = dict.fromkeys([metric, f"val/{name}", f"test/{name}", f"train/{name}", f"{part}/loss"])
+    others = [row.watch for row in rows]
+    wanted = dict.fromkeys([metric, f"val/{name}", f"test/{name}", f"train/{name}", f"{part}/loss", *others])
     return [m for m in wanted if m == metric or any(m in row.metrics for row in rows)]
 
 
@@ -189,60 +344,18 @@ def _home(folders: list[str], rows: list[Row]) -> pathlib.Path:
     only = pathlib.Path(folders[0])
     if len(folders) == 1 and all(row.path != only for row in rows):
         return only
-    common = _common(rows)
+    common = tables.common(rows)
     return common.relative_to(pathlib.Path.cwd()) if common.is_relative_to(pathlib.Path.cwd()) else common
-
-
-def _common(rows: Sequence[Row]) -> pathlib.Path:
-    return pathlib.Path(os.path.commonpath([row.path.absolute().parent for row in rows]))
-
-
-def _names(rows: Sequence[Row]) -> dict[pathlib.Path, str]:
-    """The runs as they are called below the folder they have in common: a job of one sweep by its number."""
-    common = _common(rows)
-    return {row.path: str(row.path.absolute().relative_to(common)) for row in rows}
-
-
-def _single_table(rows: list[Row], keys: list[str], metrics: list[str]) -> tuple[list[str], list[list[str]]]:
-    names = _names(rows)
-    body = []
-    for row in rows:
-        numbers = ["" if value is None else number(value) for value in map(row.metrics.get, metrics)]
-        best = "" if row.best_epoch is None else str(row.best_epoch)
-        seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-        values = [*(row.keys.get(key, "") for key in keys), *numbers]
-        body.append([names[row.path], *values, best, str(row.epochs), seconds, row.ended])
-    return ["run", *keys, *metrics, "best epoch", "epochs", "seconds", "state"], body
 
 
 def _reasons(rows: list[Row]) -> str:
     """Why runs have failed or cannot be read, a line for each reason."""
-    names = _names(rows)
+    names = tables.names(rows)
     found: dict[str, list[str]] = {}
     for row in rows:
         if row.reason is not None:
             found.setdefault(f"{row.state}: {' '.join(row.reason.split())}", []).append(names[row.path])
     return "".join(f"run {', '.join(names)} {reason}\n" for reason, names in found.items())
-
-
-def _group_table(groups: list[Group], keys: list[str], metrics: list[str]) -> tuple[list[str], list[list[str]]]:
-    body = []
-    for group in groups:
-        num_done = sum(row.state == "done" for row in group.rows)
-        of_all = "" if num_done == len(group.rows) else f" of {len(group.rows)}"
-        numbers = [_with_deviation(group, metric) for metric in metrics]
-        body.append([*(group.keys.get(key, "") for key in keys), *numbers, f"{num_done}{of_all}"])
-    return [*keys, *metrics, "n"], body
-
-
-def _with_deviation(group: Group, metric: str) -> str:
-    """Mean ± deviation; of how many runs, if others that are done do not have the metric."""
-    mean, std = group.mean(metric), group.std(metric)
-    if mean is None:
-        return ""
-    num_done, num_measured = sum(row.state == "done" for row in group.rows), len(group.values(metric))
-    of_all = f" ({num_measured} of {num_done})" if num_measured < num_done else ""
-    return (number(mean) if std is None else f"{number(mean)} ± {number(std)}") + of_all
 
 
 def _csv(columns: list[str], rows: list[list[Any]]) -> str:
@@ -263,7 +376,7 @@ def _picture(groups: list[Group], metric: str, rows: list[Row]) -> tuple[bytes |
     best = measured[:MOST_CURVES]
     # Keys in which only runs without a curve differ would make the legend long for nothing.
     keys = [key for key in comparison.differing([group.rows[0] for group in best]) if key != "seed"]
-    names = _names(rows)
+    names = tables.names(rows)
     found: dict[str, Any] = {}
     for group in best:
         label = _label(group, keys, len(group.drawn(drawn)))

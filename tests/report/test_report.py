@@ -1,12 +1,18 @@
 """`dlrun report`: tables best first, three files, failed and unfinished runs named."""
 
+import base64
 import csv
+import html
+import io
+import json
 import math
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
+import urllib.parse
 
 import pytest
 from PIL import Image
@@ -49,6 +55,11 @@ def table(text, title):
             break
         rows.append(line.split())
     return rows
+
+
+def lines_below(text, title):
+    """The lines of the table below a title."""
+    return text.partition(f"{title}\n")[2].partition("\nbest ")[0].splitlines()
 
 
 def read_csv(folder):
@@ -328,9 +339,9 @@ def test_the_picture_follows_from_the_number_of_keys(tmp_path, sweep, axes):
     assert main.main(["report", str(tmp_path / "runs")]) == 0
     assert (tmp_path / "runs/report_keys.png").exists() == (axes != "none")
     page = (tmp_path / "runs/report.html").read_text()
-    assert page.count("<table>") == 2
+    assert re.findall(r"<h2>(.*?)</h2>", page)[:2] == ["Side by side", "Runs"]
     assert page.count("data:image/png;base64,") == (1 if axes == "none" else 2)
-    assert "http" not in page
+    assert "://" not in page
 
 
 def test_pictures_that_runs_have_shown_stand_side_by_side_in_their_order(tmp_path, monkeypatch):
@@ -350,6 +361,141 @@ def test_pictures_that_runs_have_shown_stand_side_by_side_in_their_order(tmp_pat
     shutil.rmtree(tmp_path / "runs/3/samples")
     assert main.main(["report", str(tmp_path / "runs/0"), str(tmp_path / "runs/3"), "--output", str(tmp_path)]) == 0
     assert not (tmp_path / "report_samples.png").exists()
+
+
+def test_a_page_has_each_run_with_its_picture_a_link_to_it_and_its_command(tmp_path):
+    names = ["a b", "c#d", "e?f", "100%", "x:y", "ü"]
+    for place, name in enumerate(names):
+        run = write_run(tmp_path / "runs" / name, f"optimizer.lr=0.{place + 1}", values=(0.9 - place / 10,))
+        (run / "plots").mkdir()
+        Image.new("RGB", (600, 300), (0, 0, 255)).save(run / "plots/confusion_matrix.png")
+        Image.new("RGB", (600, 300), (255, 0, 0)).save(run / "plots/learning_curves.png")
+    (tmp_path / "runs/a b/plots/confusion_matrix.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    (tmp_path / "runs/c#d/plots").rename(tmp_path / "elsewhere")
+    (tmp_path / "runs/c#d/plots").symlink_to(tmp_path / "elsewhere")
+    assert main.main(["report", "runs", "--output", "pages/of mine"]) == 0
+    page = (tmp_path / "pages/of mine/report.html").read_text()
+    links = re.findall(r'<a href="(\.\.[^"]*)">', page)
+    folders = [urllib.parse.unquote(link) for link in links if link.endswith("/")]
+    assert folders == [f"../../runs/{name}/" for name in names] and not any(set(link) & set(" #?:") for link in links)
+    shown = [urllib.parse.unquote(link).removeprefix("../../runs/") for link in links if not link.endswith("/")]
+    assert shown[0] == "a b/plots/learning_curves.png", "the next one, where the most telling is damaged"
+    assert shown[1:] == [f"{name}/plots/confusion_matrix.png" for name in names[2:]], "none through a link"
+    pictures = [base64.b64decode(data) for data in re.findall(r"data:image/webp;base64,([^\"]+)", page)]
+    sizes = [Image.open(io.BytesIO(picture)).size for picture in pictures]
+    assert sizes == [(144, 72)] * 5 and max(map(len, pictures)) < 2000
+    assert re.findall(r"<code[^>]*>(.*?)</code>", page)[0] == "dlrun model=mlp data=synthetic optimizer.lr=0.1"
+
+
+def test_what_is_copied_from_a_page_starts_dlrun_and_nothing_else(tmp_path):
+    run = write_run(tmp_path / "runs/0")
+    words = ["model=mlp", "; touch owned", "$(touch owned)", "a\nb", "\x1b]0;x\x07", "it's"]
+    (run / "overrides.json").write_text(json.dumps(words))
+    (run / "summary.json").write_text((run / "summary.json").read_text()[:-1] + ', "command": "touch owned"}')
+    assert main.main(["report", "runs"]) == 0
+    (command,) = re.findall(r"<code[^>]*>(.*?)</code>", (tmp_path / "runs/report.html").read_text())
+    (tmp_path / "dlrun").write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    (tmp_path / "dlrun").chmod(0o755)
+    shell = ["env", f"PATH={tmp_path}:{os.environ['PATH']}", "bash", "-c", html.unescape(command)]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\0")[:-1] == words and not (tmp_path / "owned").exists()
+
+
+def test_a_few_runs_stand_side_by_side_with_their_pictures_of_one_name(tmp_path):
+    for name, lr, plots in (("a", 0.1, ["roc", "predictions"]), ("b", 0.2, ["predictions"]), ("c", 0.3, ["embedding"])):
+        run = write_run(tmp_path / "runs" / name, f"optimizer.lr={lr}", values=(lr,))
+        (run / "plots").mkdir()
+        for plot in plots:
+            Image.new("RGB", (8, 4)).save(run / f"plots/{plot}.png")
+    assert main.main(["report", "runs/a", "runs/b", "runs/c"]) == 0
+    page = (tmp_path / "runs/report.html").read_text()
+    section = page.partition('id="side-by-side"')[2].partition("</section>")[0]
+    rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", line) for line in section.splitlines() if "<tr>" in line]
+    assert rows[0] == ["", "c", "b", "a"] and rows[1] == ["optimizer.lr", "0.3", "0.2", "0.1"]
+    assert ["val/accuracy", "0.3000", "0.2000", "0.1000"] in rows and ["parameters", *["1234"] * 3] in rows
+    cells = {name: ["img" in cell for cell in own] for name, *own in rows[-3:]}
+    assert list(cells) == ["predictions", "embedding", "roc"], "first what most of them have"
+    assert cells["predictions"] == [False, True, True] and cells["embedding"] == [True, False, False]
+    assert "| optimizer.lr | 0.3 | 0.2 | 0.1 |" in (tmp_path / "runs/report.md").read_text()
+    for number in range(3):
+        write_run(tmp_path / f"runs/more/{number}", f"optimizer.lr={number + 1}")
+    assert main.main(["report", "runs"]) == 0
+    assert (
+        "side-by-side" not in (tmp_path / "runs/report.html").read_text().partition("<nav>")[2].partition("<script>")[0]
+    )
+
+
+def test_groups_are_held_against_the_best_or_the_one_that_is_named(sweep, capsys):
+    assert main.main(["report", "multirun/s"]) == 0
+    out = capsys.readouterr().out
+    title = "differences: val/accuracy less that of model=cnn, mean over the seeds that both have"
+    head, row = table(out, title)
+    assert " ".join(head) == "model difference 95 % interval shared seeds"
+    # 0.6 - 0.95 and 0.7 - 0.85; t of one degree of freedom is 12.706, the deviation 0.1414.
+    assert " ".join(row) == "mlp -0.2500 -1.5206 to 1.0206 2"
+    notes, page = (sweep / "report.md").read_text(), (sweep / "report.html").read_text()
+    assert "| mlp | -0.2500 | -1.5206 to 1.0206 | 2 |" in notes and "-1.5206 to 1.0206" in page
+    assert main.main(["report", "multirun/s", "--against", "model=mlp"]) == 0
+    assert " ".join(table(capsys.readouterr().out, "differences: ")[1]) == "cnn 0.2500 -1.0206 to 1.5206 2"
+
+
+def test_one_shared_seed_or_none_has_no_interval(tmp_path, capsys):
+    for number, (model, seed) in enumerate((("cnn", 0), ("cnn", 1), ("mlp", 1), ("linear", 2))):
+        write_run(tmp_path / f"runs/{number}", f"model={model}", f"seed={seed}", values=(0.9 - number / 10,))
+    assert main.main(["report", "runs"]) == 0
+    rows = [" ".join(row) for row in table(capsys.readouterr().out, "differences: ")[1:]]
+    assert rows == ["mlp -0.1000 undefined: 1 shared seed 1", "linear undefined undefined: no shared seed 0"]
+
+
+@pytest.mark.parametrize(
+    ("against", "says"),
+    [
+        ("model=resnet", "no setting is so (model: cnn, mlp)"),
+        ("modle=mlp", "did you mean model?"),
+        ("mlp", "is not KEY=VALUE"),
+        ("data=synthetic", "2 settings are so; say more: model"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_in_one_line(sweep, capsys, against, says):
+    assert main.main(["report", "multirun/s", "--against", against]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1 and says in err
+
+
+def test_models_stand_against_data_sets_each_with_its_metric(tmp_path, capsys):
+    runs = {
+        ("mlp", "digits"): ("accuracy", 0.9), ("cnn", "digits"): ("accuracy", 0.8), ("mlp", "diabetes"): ("loss", 0.5),
+        ("linear", "diabetes"): ("loss", 0.25), ("linear", "digits"): ("accuracy", 0.7),
+    }  # fmt: skip
+    for number, ((model, data), (metric, value)) in enumerate(runs.items()):
+        words = [f"model={model}", f"data={data}"]
+        write_run(
+            tmp_path / f"runs/{number}",
+            *words,
+            metric=metric,
+            values=(value,),
+            mode="min" if metric == "loss" else "max",
+        )
+    assert main.main(["report", "runs"]) == 0
+    title = "model x data: each data set by its own metric, parameters, seconds, * the best of its column"
+    head, *rows = (re.split(r"\s{2,}", line.strip()) for line in lines_below(capsys.readouterr().out, title))
+    assert head == ["model", "digits: val/accuracy", "diabetes: val/loss"]
+    assert sorted(rows) == [
+        ["cnn", "0.8000 · 1.23k · 2.2 s"],
+        ["linear", "0.7000 · 1.23k · 2.2 s", "0.2500 · 1.23k · 2.2 s *"],
+        ["mlp", "0.9000 · 1.23k · 2.2 s *", "0.5000 · 1.23k · 2.2 s"],
+    ]
+    assert (tmp_path / "runs/report_costs.png").exists()
+    assert "| cnn | 0.8000 · 1.23k · 2.2 s |  |" in (tmp_path / "runs/report.md").read_text()
+
+
+def test_a_damaged_sample_is_left_out_and_an_earlier_one_stands_in_its_place(tmp_path):
+    for number in range(3):
+        run = write_run(tmp_path / f"runs/{number}", f"optimizer.lr={number + 1}")
+        (run / "samples").mkdir()
+        Image.new("RGB", (3, 2)).save(run / "samples/00001.png")
+        (run / "samples/00002.png").write_bytes((run / "samples/00001.png").read_bytes()[:-20])
+    assert figures.of_samples(comparison.collect([tmp_path / "runs"])) is not None
 
 
 def test_the_first_epoch_that_is_as_good_as_asked(tmp_path, capsys):

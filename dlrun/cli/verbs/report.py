@@ -3,7 +3,7 @@
 from dlrun.cli.arguments import Arguments
 from dlrun.report.report import report
 
-USAGE = "dlrun report FOLDER... [--metric PART/NAME] [--reach VALUE] [--output FOLDER]"
+USAGE = "dlrun report FOLDER... [--metric PART/NAME] [--reach VALUE] [--against 'KEY=VALUE ...'] [--output FOLDER]"
 
 
 def main(words: list[str]) -> int:
@@ -14,7 +14,10 @@ def main(words: list[str]) -> int:
         "--metric", metavar="PART/NAME", help="what to sort by and draw; default: what the runs watched"
     )
     arguments.add_argument("--reach", type=float, metavar="VALUE", help="also the first epoch that is as good as this")
+    arguments.add_argument(
+        "--against", metavar="'KEY=VALUE ...'", help="the setting that others are held against; default: the best"
+    )
     arguments.add_argument("--output", metavar="FOLDER", help="where the files go; default: the folder of the runs")
     given = arguments.parse_intermixed_args(words)
-    report(given.folders, given.metric, given.output, given.reach)
+    report(given.folders, given.metric, given.output, given.reach, given.against)
     return 0
