@@ -15,11 +15,17 @@ FAMILIES = ("features", "images", "places in images", "pictures", "faces", "sequ
 _OF_PLACES = ("boxes", "object", "points", "mask", "instances")
 _OF_KIND = {"features": "features", "image": "images", "tokens": "sequences", "series": "sequences", "graph": "graphs"}
 _HEADLINE_LENGTH = 60
+HERE = ("ships", "made")  # the sources of data that need no download
 
 
 def models() -> list[dict[str, Any]]:
-    """Every model by family: name, kinds it accepts, and with a view of the data `takes`, what it answers, its keys."""
-    kinds = {row["kind"] for row in data_sets() if row["kind"]}
+    """Every model by family: name, kinds it accepts, and with a view of the data `takes`, what it answers, its keys.
+
+    `fits` are the data sets that it learns, first those that need no download.
+    """
+    rows = {row["name"]: row for row in data_sets()}
+    kinds = {row["kind"] for row in rows.values() if row["kind"]}
+    pairs = pairing.fitting()
     found = []
     for name, described in registry.of("model").descriptions():
         accepts = list(described.attributes.get("accepts", ()))
@@ -27,6 +33,8 @@ def models() -> list[dict[str, Any]]:
         keys = {key: _key(parameter) for key, parameter in described.parameters.items()}
         row = {"name": name, "accepts": accepts, "takes": takes, "answers": list(pairing.answers(name))}
         row["family"] = _family(row["accepts"], row["answers"])
+        fitting = [data for model, data in pairs if model == name]
+        row["fits"] = sorted(fitting, key=lambda data: rows[data]["source"] not in HERE)
         found.append(row | {"about": first_sentence(described.doc), "keys": keys})
     return sorted(found, key=lambda row: FAMILIES.index(row["family"]))
 
@@ -41,7 +49,7 @@ def data_sets(root: pathlib.Path | None = None) -> list[dict[str, Any]]:
         kind, source = (described.attributes.get(key) for key in ("kind", "source"))
         target = " or ".join(pairing.targets(name))
         files = files_of(described.doc, root or data_root(None))
-        there = files_are_there(files) if files is not None else True if source in ("ships", "made") else None
+        there = files_are_there(files) if files is not None else True if source in HERE else None
         row = {"name": name, "kind": kind, "target": target, "source": source, "is_there": there}
         found.append(row | {"files": str(files) if files else None, "about": first_sentence(described.doc)})
     return found

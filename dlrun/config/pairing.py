@@ -128,3 +128,22 @@ def models_for(kind: str, target: str) -> Iterable[str]:
     return [
         name for name in registry.of("model").names() if fits(kind, accepts(name, kind)) and _is_answered(name, target)
     ]
+
+
+def models_of(data: str) -> set[str]:
+    """The models that learn what a data set may offer, by what both say of themselves; building one may still fail."""
+    kind = str(registry.of("data").describe(data).attributes.get("kind", ""))
+    return {model for target in targets(data) for model in models_for(kind, target)}
+
+
+def fitting() -> list[tuple[str, str]]:
+    """All pairs of a model and a data set that fit, by name."""
+    found: dict[tuple, set[str]] = {}
+    pairs = []
+    for data in registry.of("data").names():
+        # Many data sets offer the same, and looking takes a moment.
+        offered = registry.of("data").describe(data).attributes.get("kind"), targets(data)
+        if offered not in found:
+            found[offered] = models_of(data)
+        pairs += [(model, data) for model in found[offered]]
+    return sorted(pairs)

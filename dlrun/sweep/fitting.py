@@ -2,11 +2,10 @@
 
 import sys
 
-from dlrun.config import check, compose, pairing, registry, schema
+from dlrun.config import catalogue, check, compose, pairing, registry, schema
 from dlrun.errors import UserError
 
 FITTING = "fitting"
-HERE = ("ships", "made")  # the sources of data that need no download
 
 
 def listed(overrides: list[str], config_dirs: list[str]) -> tuple[list[str], bool]:
@@ -26,8 +25,8 @@ def listed(overrides: list[str], config_dirs: list[str]) -> tuple[list[str], boo
             names[group] = [job[0].partition("=")[2] for job in compose.expand([line or usual], config_dirs)]
     if "data" in wanted:
         attributes = {name: described.attributes for name, described in registry.of("data").descriptions()}
-        names["data"] = [name for name in names["data"] if attributes[name].get("source") in HERE]
-    learn = {data: _models_for(data) for data in names["data"]}
+        names["data"] = [name for name in names["data"] if attributes[name].get("source") in catalogue.HERE]
+    learn = {data: pairing.models_of(data) for data in names["data"]}
     pairs = [(model, data) for model in names["model"] for data in names["data"] if model in learn[data]]
     if not pairs:
         raise UserError(f"{wanted[0]}=fitting: none fits {' '.join(word for word in overrides if FITTING not in word)}")
@@ -67,9 +66,3 @@ def only(jobs: list[list[str]], config_dirs: list[str]) -> list[list[str]]:
     if left_out:
         print(f"dlrun: note: left out, as they do not fit: {schema.few(left_out, 6)}", file=sys.stderr)
     return kept
-
-
-def _models_for(data: str) -> set[str]:
-    """The models that may learn what a data set offers."""
-    kind = str(registry.of("data").describe(data).attributes.get("kind", ""))
-    return {model for target in pairing.targets(data) for model in pairing.models_for(kind, target)}

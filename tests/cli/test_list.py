@@ -48,6 +48,38 @@ def test_the_table_of_models_has_a_line_each(capsys):
     assert "in_channels" not in resnet
 
 
+def test_which_fits_which(capsys):
+    """Written down, not computed by the rule under test."""
+    found = {row["name"]: row["fits"] for row in listed(capsys, "models")}
+    assert found["resnet"] == [
+        "digits", "synthetic", "cifar10", "cifar100", "fashion_mnist", "imagefolder", "mnist",
+    ]  # fmt: skip
+    assert found["unet"][0] == "shapes" and {"masks", "oxford_pet"} <= set(found["unet"])
+    assert {"names", "text", "digits", "adding"} <= set(found["gru"]) and "iris" not in found["gru"]
+    assert [row["name"] for row in listed(capsys, "models", "data=iris")] == ["linear", "logistic", "mlp"]
+    names = [row["name"] for row in listed(capsys, "data", "model=gin")]
+    assert {"karate", "motifs", "cora", "edges"} <= set(names) and "digits" not in names
+    assert main.main(["list", "models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "digits, synthetic, cifar10 and 4 more" in next(line for line in lines if line.startswith("cnn "))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["models", "data=iriss"], "did you mean iris?"),
+        (["data", "model=resnt"], "did you mean resnet?"),
+        (["models", "data=iris", "data=wine"], "too many words: data=iris data=wine"),
+        (["models", "model=mlp"], "too many words: model=mlp"),
+        (["experiments", "data=iris"], "too many words: data=iris"),
+    ],
+)
+def test_a_list_is_narrowed_by_one_name_that_there_is(capsys, words, says):
+    assert main.main(["list", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1 and says in err
+
+
 def test_data_says_what_is_there(capsys, tmp_path, monkeypatch):
     found = {row["name"]: row for row in listed(capsys, "data")}
     assert sorted(found) == DATA.names()
@@ -178,7 +210,7 @@ def test_help_says_how_to_use_it(capsys):
     with pytest.raises(SystemExit) as stop:
         main.main(["list", "--help"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: dlrun list [models|data|experiments|examples|runs [FOLDER]]")
+    assert capsys.readouterr().out.startswith("usage: dlrun list [models [data=NAME]|data [model=NAME]|")
 
 
 def test_no_runs_is_no_error(capsys):

@@ -1,4 +1,7 @@
-"""`dlrun list [models|data|experiments|examples|runs [FOLDER]]`: what can be trained or shown, and what was."""
+"""`dlrun list [models|data|experiments|examples|runs [FOLDER]]`: what can be trained or shown, and what was.
+
+`dlrun list models data=digits` and `dlrun list data model=resnet` leave those that fit.
+"""
 
 import itertools
 import math
@@ -7,17 +10,22 @@ import sys
 from typing import Any
 
 from dlrun.cli.arguments import Arguments
-from dlrun.config import catalogue, course, schema
+from dlrun.config import catalogue, course, pairing, registry, schema
 from dlrun.errors import UserError
 from dlrun.examples import EXAMPLES
 from dlrun.report import comparison
 from dlrun.store import files, runs
 from dlrun.terminal.tables import print_table
 
-USAGE = "dlrun list [models|data|experiments|examples|runs [FOLDER]] [--by chapter] [--config-dir DIR] [--json]"
+USAGE = (
+    "dlrun list [models [data=NAME]|data [model=NAME]|experiments|examples|runs [FOLDER]] [--by chapter] "
+    "[--config-dir DIR] [--json]"
+)
 WHAT = ("models", "data", "experiments", "examples", "runs")
 ORDERS = ("family", "chapter")
 RUN_FOLDERS = ("outputs", "multirun")
+FITTED_TO = {"models": "data=", "data": "model="}  # what a list can be narrowed by
+MOST_FITTING = 3  # that a line names
 
 
 def main(words: list[str]) -> int:
@@ -33,12 +41,16 @@ def main(words: list[str]) -> int:
     what, rest = (given.words[0], given.words[1:]) if given.words else (None, [])
     if what is not None and what not in WHAT:
         arguments.error(f"no list {what!r}{schema.suggest(what, WHAT)}")
-    if len(rest) > (1 if what == "runs" else 0):
-        arguments.error(f"too many words: {' '.join(rest)}")
+    fitted_to = [word for word in rest if word.startswith(FITTED_TO.get(what or "", "/"))]
+    rest = [word for word in rest if word not in fitted_to]
+    if len(rest) > (1 if what == "runs" else 0) or len(fitted_to) > 1:
+        arguments.error(f"too many words: {' '.join(given.words[1:])}")
     for folder in [*rest, *given.config_dir]:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"list: no folder {folder}")
     found = _found(what, rest, given.config_dir)
+    if what is not None and fitted_to:
+        found[what] = _fitting(found[what], *fitted_to[0].split("=", 1))
     if given.by == "chapter" and "experiments" in found:
         found["experiments"] = catalogue.by_chapter(found["experiments"])
     if given.json:
@@ -63,6 +75,16 @@ def _found(what: str | None, folders: list[str], config_dirs: list[str]) -> dict
         return {what: look[what]()}
     count = {folder: len(runs.run_folders(pathlib.Path(folder))) for folder in RUN_FOLDERS}
     return {name: look[name]() for name in WHAT if name != "runs"} | {"runs": count}
+
+
+def _fitting(rows: list[dict[str, Any]], group: str, name: str) -> list[dict[str, Any]]:
+    """Those models or data sets that fit a data set or a model. **Raises:** `UserError` if there is no such one."""
+    registry.of(group).describe(name)
+    pairs = pairing.fitting()
+    fitting = {
+        model if group == "data" else data for model, data in pairs if name == (data if group == "data" else model)
+    }
+    return [row for row in rows if row["name"] in fitting]
 
 
 def _examples() -> list[dict[str, Any]]:
@@ -106,7 +128,7 @@ def _runs(folders: Any) -> list[dict[str, Any]]:
 def _print(name: str, found: Any, folders: list[str], order: str) -> None:
     if name == "models":
         print(f"models (model=NAME model.KEY=VALUE): {len(found)}")
-        _print_groups("family", ("name", "takes", "what it is", "keys"), found, _model)
+        _print_groups("family", ("name", "takes", "what it is", "fits data", "keys"), found, _model)
     elif name == "data":
         columns = ("name", "kind", "target", "source", "there", "what it is")
         print_table(f"data (data=NAME): {len(found)}", columns, [_data_set(row) for row in found])
@@ -145,7 +167,8 @@ def _experiment(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _model(row: dict[str, Any]) -> tuple[str, ...]:
     keys = [key for key, described in row["keys"].items() if "from_data" not in described]
-    return row["name"], ", ".join(row["takes"]) or "any", row["about"], ", ".join(keys)
+    fits = schema.few(row["fits"], MOST_FITTING)
+    return row["name"], ", ".join(row["takes"]) or "any", row["about"], fits, ", ".join(keys)
 
 
 def _data_set(row: dict[str, Any]) -> tuple[str, ...]:
