@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     what, rest = (given.words[0], given.words[1:]) if given.words else (None, [])
     if what is not None and what not in WHAT:
         arguments.error(f"no list {what!r}{schema.suggest(what, WHAT)}")
-    fitted_to = [word for word in rest if word.startswith(FITTED_TO.get(what or "", "/"))]
+    fitted_to = [word for word in rest if what in FITTED_TO and word.startswith(FITTED_TO[what])]
     rest = [word for word in rest if word not in fitted_to]
     if len(rest) > (1 if what == "runs" else 0) or len(fitted_to) > 1:
         arguments.error(f"too many words: {' '.join(given.words[1:])}")
