@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST = 25
+SMALL = (144, 96)  # width and height of a small copy, pixels
 MOST_PIXELS = 50_000_000  # of a file that is read
 NAME_LENGTH = 15
 CELL_WIDTH = 1.85  # inches
@@ -87,11 +88,11 @@ def read(path: pathlib.Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
 
 
-def shrunk(path: pathlib.Path, width: int, height: int) -> bytes:
+def shrunk(source: pathlib.Path | bytes, width: int = SMALL[0], height: int = SMALL[1]) -> bytes:
     """The picture in a PNG file as a WebP file of at most that size. **Raises:** `OSError` if it cannot be read."""
     from PIL import WebPImagePlugin  # noqa: F401 - to save it, Pillow would else import all the kinds that it knows
 
-    with _opened(path) as image, io.BytesIO() as file:
+    with _opened(source) as image, io.BytesIO() as file:
         # What has a palette cannot be made smaller smoothly.
         small = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGB")
         small.thumbnail((width, height), reducing_gap=2.0)
@@ -100,18 +101,19 @@ def shrunk(path: pathlib.Path, width: int, height: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(path: pathlib.Path) -> "Iterator[Image]":
+def _opened(source: pathlib.Path | bytes) -> "Iterator[Image]":
     """A PNG file, whatever the name of another kind says; damage of any kind is an `OSError`."""
     from PIL import Image
 
     try:
-        with disk.opened(path) as file, Image.open(file, formats=["PNG"]) as image:
+        opened = io.BytesIO(source) if isinstance(source, bytes) else disk.opened(source)
+        with opened as file, Image.open(file, formats=["PNG"]) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise OSError(errno.EFBIG, f"has more than {MOST_PIXELS:,} pixels", str(path))
+                raise OSError(errno.EFBIG, f"has more than {MOST_PIXELS:,} pixels")
             image.load()
             yield image
     except (SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError) as error:
-        raise OSError(errno.EINVAL, f"is no whole picture: {error}", str(path)) from error
+        raise OSError(errno.EINVAL, f"is no whole picture: {error}") from error
 
 
 @styled

@@ -29,7 +29,7 @@ from dlrun.run.loggers.logger import flatten
 from dlrun.run.recorder import Recorder
 from dlrun.store.checkpoint import DamagedCheckpoint
 from dlrun.store.run_folder import RunFolder, picture_png
-from dlrun.store.runs import has_diverged, samples
+from dlrun.store.runs import has_diverged, rank, samples, small
 from dlrun.terminal.console import print_metrics
 from dlrun.terminal.escaping import quoted
 
@@ -259,6 +259,9 @@ def _draw(home: RunFolder, state: State, task: Task, final: Evaluation, loader: 
         path = plots / f"{name}.png"
         disk.write(path, png)
         recorder.loggers.each(lambda logger, name=name, path=path: logger.picture(name, path, state.step))
+    for name in sorted(drawn, key=rank)[:1]:
+        # A report of many runs shows it, and unpacking the large ones takes longer than all else there.
+        disk.write(small(plots / f"{name}.png"), images.shrunk(drawn[name]))
     recorder.loggers.each(lambda logger: logger.points(lambda: task.embedded(findings)))
 
 

@@ -135,6 +135,11 @@ def plots(path: pathlib.Path) -> dict[str, pathlib.Path]:
     return {file.stem: file for file in sorted(_pictures(path / "plots"), key=lambda file: rank(file.stem))}
 
 
+def small(picture: pathlib.Path) -> pathlib.Path:
+    """Where a small copy of a picture stands, as a run makes it of its most telling one."""
+    return picture.with_suffix(".webp")
+
+
 def rank(name: str) -> tuple[int, str]:
     """Where the picture `name` stands among those of a run."""
     return -USUAL.index(name) if name in USUAL else -len(USUAL), name

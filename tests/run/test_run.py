@@ -94,7 +94,7 @@ def test_every_file_is_there_and_no_other(whole):
         "predictions.csv",
         "checkpoints/last.safetensors", "checkpoints/last.previous.safetensors", "checkpoints/best.safetensors",
         "plots/learning_curves.png", "plots/confusion_matrix.png", "plots/per_class_accuracy.png",
-        "plots/predictions.png",
+        "plots/predictions.png", "plots/predictions.webp",
     }  # fmt: skip
 
 
