@@ -45,10 +45,12 @@ def differences(groups: Sequence[Group], baseline: Group, metric: str) -> list[D
     return found
 
 
-def named(groups: Sequence[Group], words: str, keys: Sequence[str]) -> Group:
-    """The one group with the settings in `words`, such as `model=mlp optimizer.lr=0.1`; `keys` are those that differ.
+def named(groups: Sequence[Group], words: str, keys: Sequence[str]) -> list[Group]:
+    """The group with the settings in `words`, such as `model=mlp optimizer.lr=0.1`, one for each data set.
 
-    **Raises:** `UserError` if none or several have them.
+    `keys` are those that differ.
+
+    **Raises:** `UserError` if none has them, or several of one data set.
     """
     try:
         wanted = dict(word.split("=", 1) for word in shlex.split(words))
@@ -59,8 +61,8 @@ def named(groups: Sequence[Group], words: str, keys: Sequence[str]) -> Group:
         hint = schema.suggest(unknown[0], sorted(known)) or f" (keys that differ: {', '.join(keys) or 'none'})"
         raise UserError(f"report: --against {words}: no setting has the key {unknown[0]!r}{hint}")
     found = [group for group in groups if all(_is(group.keys.get(key), value) for key, value in wanted.items())]
-    if len(found) == 1:
-        return found[0]
+    if found and len({group.keys.get("data") for group in found}) == len(found):
+        return found
     values = {key: ", ".join(dict.fromkeys(group.keys[key] for group in groups if key in group.keys)) for key in wanted}
     if not found:
         there = "; ".join(f"{key}: {listed}" for key, listed in values.items())

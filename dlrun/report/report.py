@@ -8,7 +8,7 @@ import io
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from dlrun import disk
 from dlrun.config import schema
 from dlrun.config.spec import last_part
 from dlrun.errors import UserError
+from dlrun.plots import images
 from dlrun.report import comparison, differences, figures, page, tables
 from dlrun.report.comparison import Group, Row
 from dlrun.report.matrix import Matrix, matrix
@@ -29,7 +30,8 @@ from dlrun.terminal.tables import print_table
 
 MOST_CURVES = 30
 MOST_SIDE_BY_SIDE = 4  # runs
-THUMBNAIL, LARGE = (144, 96), (460, 900)  # width and height of a run's picture in a page, pixels
+LARGE = (460, 900)  # width and height of a picture beside others, pixels
+MOST_BYTES = 50_000  # of a small one
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Compared:
     """Runs, and groups of those that differ in nothing but their seed, both best first by `metric`.
 
     `asked` is the metric that was asked for, if one was; `keys` are those in which the runs differ, `shown` the metrics
-    that a table has room for. The groups are held against `baseline`; None: there is nothing to hold.
+    that a table has room for. The groups are held against those that are `named`, one a data set, or against the best.
     """
 
     folders: list[str]
@@ -46,7 +48,7 @@ class Compared:
     mode: str
     rows: list[Row]
     groups: list[Group]
-    baseline: Group | None
+    named: list[Group]
     keys: list[str]
     shown: list[str]
 
@@ -86,25 +88,37 @@ class Compared:
     @functools.cached_property
     def against(self) -> tuple[str, Table] | None:
         """(What is told of each other group, a row for each); None without several seeds."""
-        if self.baseline is None or not self.has_seeds:
+        if not self.has_seeds:
             return None
-        found = differences.differences(self.groups, self.baseline, self.metric)
-        base = _label(self.baseline, self.settings, 1)
-        about = f"{self.metric} less that of {base}, mean over the seeds that both have"
+        by_data: dict[str, list[Group]] = {}
+        for group in self.groups:
+            # A job that never became a run knows the keys alone that the sweep has changed.
+            by_data.setdefault(group.keys.get("data", "") if "data" in self.keys else "", []).append(group)
+        found, title = [], ""
+        for own in by_data.values():
+            metric, mode = self._measured_by(own)
+            best = comparison.best_first(own, lambda group, metric=metric: group.mean(metric), mode)[0]
+            baseline = next((group for group in own if group in self.named), None if self.named else best)
+            if baseline is not None:
+                found += differences.differences(own, baseline, metric)
+                title = f"{metric} less that of {_label(baseline, self.settings, 1)}"
+        if len(by_data) > 1:
+            title = f"of each data set by its own metric, less {'that which is named' if self.named else 'its best'}"
+        about = f"{title}, mean over the seeds that both have"
         return (about, tables.differences(found, self.settings)) if found else None
 
     @functools.cached_property
     def matrix(self) -> Matrix | None:
         """What was chosen by name against each other, each data set by its own metric."""
+        return matrix(self.groups, self.keys, self._measured_by)
 
-        def measured_by(groups: Sequence[Group]) -> tuple[str, str]:
-            rows = [row for group in groups for row in group.rows]
-            metric = self.metric
-            if not any(metric in row.metrics for row in rows) or (self.asked is None and "data" in self.keys):
-                metric = _metric(None, rows)
-            return metric, comparison.direction(metric, rows)
-
-        return matrix(self.groups, self.keys, measured_by)
+    def _measured_by(self, groups: Sequence[Group]) -> tuple[str, str]:
+        """(The metric of groups with one data set, its direction)."""
+        rows = [row for group in groups for row in group.rows]
+        metric = self.metric
+        if not any(metric in row.metrics for row in rows) or (self.asked is None and "data" in self.keys):
+            metric = _metric(None, rows)
+        return metric, comparison.direction(metric, rows)
 
     def sections(self, home: pathlib.Path | None = None, pictures: Sequence[Html] = ()) -> list[tuple[str, str]]:
         """(Heading, table in HTML) of all there are.
@@ -181,10 +195,8 @@ def compare(
     keys, shown = comparison.differing(rows), _related(metric, rows)
     if reach is not None:
         shown.append(comparison.add_first_epoch(rows, metric, reach, mode))
-    baseline = next((group for group in groups if group.values(metric)), None)
-    if against is not None:
-        baseline = differences.named(groups, against, keys)
-    return Compared(folders, asked, metric, mode, rows, groups, baseline, keys, shown)
+    named = [] if against is None else differences.named(groups, against, keys)
+    return Compared(folders, asked, metric, mode, rows, groups, named, keys, shown)
 
 
 def report(
@@ -275,21 +287,29 @@ def _side_by_side(found: Compared, pictures: Sequence[dict[str, Html]]) -> tuple
 
 def _thumbnail(path: pathlib.Path, home: pathlib.Path) -> Html:
     """The most telling picture of the run in `path`, small, for a page in `home`; of damaged ones the next."""
-    return next((small for _, small in _shrunk(path, home, THUMBNAIL)), Html())
+    return next((picture for _, picture in _shrunk(path, home, _small)), Html())
 
 
 def _large(path: pathlib.Path, home: pathlib.Path) -> dict[str, Html]:
     """Its pictures by name."""
-    return dict(_shrunk(path, home, LARGE))
+    return dict(_shrunk(path, home, lambda file: images.shrunk(file, *LARGE)))
 
 
-def _shrunk(path: pathlib.Path, home: pathlib.Path, size: tuple[int, int]) -> Iterator[tuple[str, Html]]:
-    from dlrun.plots import images
-
+def _shrunk(
+    path: pathlib.Path, home: pathlib.Path, shrink: Callable[[pathlib.Path], bytes]
+) -> Iterator[tuple[str, Html]]:
     for name, file in runs.plots(path).items():
         with contextlib.suppress(OSError):
-            picture = page.html_picture(images.shrunk(file, *size), name, "webp")
-            yield name, page.html_link(_seen_from(home, file), picture)
+            yield name, page.html_link(_seen_from(home, file), page.html_picture(shrink(file), name, "webp"))
+
+
+def _small(file: pathlib.Path) -> bytes:
+    """The small copy that a run has made, or one made now."""
+    copy = runs.small(file)
+    with contextlib.suppress(OSError):
+        if not copy.is_symlink() and (found := disk.content(copy, MOST_BYTES)).startswith(b"RIFF"):
+            return found
+    return images.shrunk(file)
 
 
 def _seen_from(home: pathlib.Path, path: pathlib.Path) -> str:

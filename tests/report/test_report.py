@@ -4,6 +4,7 @@ import base64
 import csv
 import html
 import io
+import itertools
 import json
 import math
 import os
@@ -387,6 +388,24 @@ def test_a_page_has_each_run_with_its_picture_a_link_to_it_and_its_command(tmp_p
     assert re.findall(r"<code[^>]*>(.*?)</code>", page)[0] == "dlrun model=mlp data=synthetic optimizer.lr=0.1"
 
 
+def test_a_page_takes_the_small_copy_that_a_run_has_made_and_none_through_a_link(tmp_path):
+    copy, secret = b"RIFF the copy", b"RIFF a secret"
+    (tmp_path / "secret").write_bytes(secret)
+    for number in range(5):
+        plots = write_run(tmp_path / f"runs/{number}", f"optimizer.lr={number + 1}") / "plots"
+        plots.mkdir()
+        Image.new("RGB", (6, 3), (0, 0, 255)).save(plots / "roc.png")
+        (plots / "roc.webp").write_bytes([copy, b"no picture", b"RIFF" + bytes(report.MOST_BYTES), b"", copy][number])
+    (tmp_path / "runs/3/plots/roc.webp").unlink()
+    (tmp_path / "runs/3/plots/roc.webp").symlink_to(tmp_path / "secret")
+    (tmp_path / "runs/4/plots/roc.png").unlink()
+    assert main.main(["report", "runs"]) == 0
+    page = (tmp_path / "runs/report.html").read_text()
+    found = [base64.b64decode(data) for data in re.findall(r"data:image/webp;base64,([^\"]+)", page)]
+    assert found[0] == copy and secret not in found
+    assert [Image.open(io.BytesIO(picture)).size for picture in found[1:]] == [(6, 3)] * 3
+
+
 def test_what_is_copied_from_a_page_starts_dlrun_and_nothing_else(tmp_path):
     run = write_run(tmp_path / "runs/0")
     words = ["model=mlp", "; touch owned", "$(touch owned)", "a\nb", "\x1b]0;x\x07", "it's"]
@@ -437,6 +456,22 @@ def test_groups_are_held_against_the_best_or_the_one_that_is_named(sweep, capsys
     assert "| mlp | -0.2500 | -1.5206 to 1.0206 | 2 |" in notes and "-1.5206 to 1.0206" in page
     assert main.main(["report", "multirun/s", "--against", "model=mlp"]) == 0
     assert " ".join(table(capsys.readouterr().out, "differences: ")[1]) == "cnn 0.2500 -1.0206 to 1.5206 2"
+
+
+def test_groups_of_several_data_sets_are_held_against_the_best_of_their_own(tmp_path, capsys):
+    values = {
+        ("mlp", "digits"): ("accuracy", 0.9), ("cnn", "digits"): ("accuracy", 0.8),
+        ("mlp", "diabetes"): ("loss", 0.5), ("linear", "diabetes"): ("loss", 0.25),
+    }  # fmt: skip
+    for number, (((model, data), (metric, value)), seed) in enumerate(itertools.product(values.items(), (0, 1))):
+        words, mode = (f"model={model}", f"data={data}", f"seed={seed}"), "min" if metric == "loss" else "max"
+        write_run(tmp_path / f"runs/{number}", *words, values=(value,), metric=metric, mode=mode)
+    assert main.main(["report", "runs"]) == 0
+    rows = [" ".join(row) for row in table(capsys.readouterr().out, "differences: ")[1:]]
+    assert rows == ["cnn digits -0.1000 -0.1000 to -0.1000 2", "mlp diabetes 0.2500 0.2500 to 0.2500 2"]
+    assert main.main(["report", "runs", "--against", "model=mlp"]) == 0
+    rows = [" ".join(row) for row in table(capsys.readouterr().out, "differences: ")[1:]]
+    assert rows == ["cnn digits -0.1000 -0.1000 to -0.1000 2", "linear diabetes -0.2500 -0.2500 to -0.2500 2"]
 
 
 def test_one_shared_seed_or_none_has_no_interval(tmp_path, capsys):
