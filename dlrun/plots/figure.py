@@ -65,15 +65,20 @@ def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
 
 
 def new_figure(
-    rows: int = 1, columns: int = 1, *, width: float, height: float, title: str = ""
-) -> "tuple[Figure, list[Axes]]":
-    """A figure of `width` x `height` inches and its `rows` x `columns` axes, row by row."""
+    rows: int = 1, columns: int = 1, *, width: float, height: float, title: str = "",
+    places: dict[str, float] | None = None,
+) -> "tuple[Figure, list[Axes]]":  # fmt: skip
+    """A figure of `width` x `height` inches and its `rows` x `columns` axes, row by row.
+
+    `places`: where the axes are, as matplotlib's GridSpec says it; None: found so that nothing lies on another, which
+    takes longer than all the drawing where there are many.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout="none" if places else None)
     if title:
         figure.suptitle(title)
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=places).flat)
 
 
 def png_bytes(figure: "Figure") -> bytes:

@@ -24,7 +24,7 @@ MOST = 25
 SMALL = (144, 96)  # width and height of a small copy, pixels
 MOST_PIXELS = 50_000_000  # of a file that is read
 NAME_LENGTH = 15
-CELL_WIDTH = 1.85  # inches
+CELL_WIDTH, GAP, HEAD = 1.85, 0.12, 0.4  # inches: of a cell, between two of them, over all of them
 WIDEST_CELL, FULL_WIDTH = 3.4, 12.6  # inches, of one picture in a row and of all of them
 MOST_IN_ROW = 6
 CHARACTERS = 12  # of a caption, an inch
@@ -140,8 +140,14 @@ def image_grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Ax
     num_images, _, height, width = images.shape
     columns = min(5, num_images)
     rows = math.ceil(num_images / columns)
-    row_height = CELL_WIDTH * height / width + text_height
-    figure, axes = new_figure(rows, columns, width=CELL_WIDTH * max(columns, 4), height=row_height * rows + 0.4)
+    side = CELL_WIDTH - GAP, (CELL_WIDTH - GAP) * height / width
+    whole = CELL_WIDTH * max(columns, 4), (side[1] + text_height) * rows + HEAD + GAP
+    left = (whole[0] - CELL_WIDTH * columns + GAP) / 2 / whole[0]
+    places = {
+        "left": left, "right": 1 - left, "bottom": GAP / whole[1], "top": 1 - (HEAD + text_height) / whole[1],
+        "wspace": GAP / side[0], "hspace": text_height / side[1],
+    }  # fmt: skip
+    figure, axes = new_figure(rows, columns, width=whole[0], height=whole[1], places=places)
     for ax in axes[num_images:]:
         ax.remove()
     return figure, axes

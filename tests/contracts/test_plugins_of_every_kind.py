@@ -91,7 +91,7 @@ def test_the_best_epoch_is_the_one_that_the_metric_chose(plugin, tmp_path):
         assert values[-1] < 0.8 * values[0]
         assert len(list((tmp_path / "run/samples").iterdir())) == 4
         names = {path.name for path in (tmp_path / "run/plots").iterdir()}
-        assert names == {"painted.png", "samples.png", "learning_curves.png"}
+        assert names == {"painted.png", "painted.webp", "samples.png", "learning_curves.png"}
         with Image.open(tmp_path / "run/plots/painted.png") as painted:
             assert painted.size == (12, 12)  # pixel by pixel, not as a figure
         assert list(checkpoint.read(tmp_path / "run/checkpoints/best.safetensors")["model"]) == ["picture"]
