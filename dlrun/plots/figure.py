@@ -75,7 +75,9 @@ def new_figure(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="none" if places else None)
+    figure = Figure(figsize=(width, height))
+    if places:
+        figure.set_layout_engine("none")
     if title:
         figure.suptitle(title)
     return figure, list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=places).flat)
