@@ -1,6 +1,7 @@
 """What dlrun tells somebody to type exists: each key, option and verb in the texts of its code and its recipes."""
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -21,27 +22,30 @@ VERB = re.compile(r"(?:`|: |; )dlrun ([a-z]+)\b(?!=)")
 EXAMPLES = {"name", "py", "yaml", "csv", "json", "path", "get", "key", "type", "attr", "yml", "splits"}
 
 
+@functools.cache
 def texts():
     """(Place, text) of each string in the code, the parts of f-strings joined."""
+    return list(_texts())
+
+
+def _texts():
     for path in sorted((ROOT / "dlrun").rglob("*.py")):
+        name = path.relative_to(ROOT)
         for node in ast.walk(ast.parse(path.read_text())):
-            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.JoinedStr):
-                yield place, "".join(v.value if isinstance(v, ast.Constant) else "\0" for v in node.values)
+                joined = "".join(v.value if isinstance(v, ast.Constant) else "\0" for v in node.values)
+                yield f"{name}:{node.lineno}", joined
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield place, node.value
+                yield f"{name}:{node.lineno}", node.value
     for path in sorted((ROOT / "conf").rglob("*.yaml")):
         for number, line in enumerate(path.read_text().splitlines(), start=1):
             if "#" in line:
                 yield f"{path.relative_to(ROOT)}:{number}", line.partition("#")[2]
 
 
-TEXTS = list(texts())
-
-
 def unknown(pattern, group, known):
     """(Place, name) of each match of `pattern` that names something of `group` beside what is `known`."""
-    found = ((place, *match) for place, text in TEXTS for match in pattern.findall(text))
+    found = ((place, *match) for place, text in texts() for match in pattern.findall(text))
     return {(place, name) for place, named, name in found if named == group and name not in known}
 
 
@@ -66,10 +70,10 @@ def test_each_option_that_is_named_exists(group):
 
 def test_each_verb_that_is_named_exists():
     known = {*VERBS, "never", "has"}
-    wrong = {(place, verb) for place, text in TEXTS for verb in VERB.findall(text) if verb not in known}
+    wrong = {(place, verb) for place, text in texts() for verb in VERB.findall(text) if verb not in known}
     assert not wrong
 
 
 def test_there_is_advice_to_check():
-    assert sum(len(KEY.findall(text)) for _, text in TEXTS) > 300
+    assert sum(len(KEY.findall(text)) for _, text in texts()) > 300
     assert check.parse(compose.tree([], []))
