@@ -125,8 +125,12 @@ def _a(kind: str) -> str:
 
 def models_for(kind: str, target: str) -> Iterable[str]:
     """The models that learn such a target from such data, by their usual task."""
+    task = usual_task(target)
+    if task is None:
+        return []
+    needed = needs(task)
     return [
-        name for name in registry.of("model").names() if fits(kind, accepts(name, kind)) and _is_answered(name, target)
+        name for name in registry.of("model").names() if fits(kind, accepts(name, kind)) and needed in answers(name)
     ]
 
 
