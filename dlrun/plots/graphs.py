@@ -46,16 +46,16 @@ def drawing(
 
 
 @styled
-def gallery(graphs: Sequence[tuple[Any, int]], titles: Sequence[str], right: Sequence[bool]) -> "Figure":
-    """Up to nine graphs, each (edges (2, E), number of nodes), under what was said of it; wrong ones in red."""
+def gallery(graphs: Sequence[tuple[Any, int]], titles: Sequence[str], right: Sequence[bool], title: str) -> "Figure":
+    """Up to nine graphs, each (edges (2, E), number of nodes), under what is said of it; wrong ones in red."""
     figure, axes = new_figure(3, 3, width=9, height=9)
-    for ax, (edges, num_nodes), title, is_right in zip(axes, graphs, titles, right, strict=False):
+    for ax, (edges, num_nodes), said, is_right in zip(axes, graphs, titles, right, strict=False):
         edges = np.asarray(edges)
         _draw(ax, edges, np.ones(edges.shape[1]), np.zeros(num_nodes, dtype=int), 1, None, None, False, None)
-        ax.set_title(title, fontsize=9, color="black" if is_right else WRONG)
+        ax.set_title(said, fontsize=9, color="black" if is_right else WRONG)
     for ax in axes[len(graphs) :]:
         ax.remove()
-    figure.suptitle("Graphs: what was predicted, and what is true where that was wrong")
+    figure.suptitle(title)
     return figure
 
 

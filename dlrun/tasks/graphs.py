@@ -60,7 +60,7 @@ class NodeClass(Multiclass):
             attention = _shown(model, "attention", x, edge_index, edge_weight)
         wrong = torch.zeros(graph.num_nodes, dtype=torch.bool)
         wrong[part.seeds] = findings.outputs.argmax(dim=1) != findings.target
-        shown, nodes = _readable(graph, part.seeds)
+        shown, nodes = readable(graph, part.seeds)
         names = [str(node) if graph.names is None else graph.names[node] for node in nodes.tolist()]
         options: dict[str, Any] = {"wrong": wrong[nodes], "names": names}
         weight = graph.edge_weight if graph.edge_weight.ndim == 1 else torch.ones(graph.num_edges)
@@ -114,7 +114,9 @@ class GraphClass(Multiclass):
             drawn.append((graph.edge_index, graph.num_nodes))
             said, true = self.class_names[int(guess[i])], self.class_names[int(findings.target[i])]
             titles.append(said if is_right[i] else f"✗ {said}, true: {true}")
-        figures["graphs"] = graphs.gallery(drawn, titles, is_right[shown].tolist())
+        figures["graphs"] = graphs.gallery(
+            drawn, titles, is_right[shown].tolist(), "Graphs: what was predicted, and what is true where that was wrong"
+        )
         return figures
 
 
@@ -126,7 +128,7 @@ def plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return left[:, :2] * scale[:2], scale[:2] ** 2 / (scale**2).sum().clamp(min=1e-30)
 
 
-def _readable(graph: Graph, seeds: Tensor) -> tuple[str, Tensor]:
+def readable(graph: Graph, seeds: Tensor) -> tuple[str, Tensor]:
     """(What they are, nodes that a drawing has room for): all, or a neighbourhood, the largest that fits."""
     if graph.num_nodes <= DRAWN_UP_TO:
         return "The graph", torch.arange(graph.num_nodes)

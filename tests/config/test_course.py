@@ -2,6 +2,7 @@
 
 import pytest
 
+from dlrun.cli import main
 from dlrun.config import catalogue, check, compose, course
 
 # The notes' own chapters, in their order, by the title that the map gives them.
@@ -30,6 +31,17 @@ def test_a_chapter_has_a_command_and_its_commands_compose(chapter):
         words = [word for word in command.split()[1:] if "=" in word]
         for job in compose.expand(words, []):
             check.parse(compose.tree(job, []))
+
+
+LOOKS = [command for chapter in course.CHAPTERS for command in chapter.commands if command.startswith("dlrun show ")]
+
+
+@pytest.mark.parametrize("command", LOOKS)
+def test_a_command_that_shows_runs(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(command.split()[1:]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 3
+    assert "data=k" not in command or (tmp_path / "outputs/graph-karate.png").exists()
 
 
 def test_every_recipe_stands_in_a_chapter():

@@ -36,7 +36,7 @@ def test_a_graph_without_edges_and_with_many_classes():
 
 
 def test_a_gallery_marks_wrong_ones():
-    figure = graphs.gallery([(EDGES, 3), (EDGES[:, :1], 2)], ["star", "✗ star, true: wheel"], [True, False])
+    figure = graphs.gallery([(EDGES, 3), (EDGES[:, :1], 2)], ["star", "✗ star, true: wheel"], [True, False], "")
     assert [ax.get_title() for ax in figure.axes] == ["star", "✗ star, true: wheel"]
     assert figure.axes[0].title.get_color() != figure.axes[1].title.get_color()
 

@@ -37,7 +37,7 @@ MOST_SIDES = 6
 
 
 def main(words: list[str]) -> int:
-    """Trains nothing; draws what an augmentation does, and what the convolutions of a run see."""
+    """Trains nothing; draws graphs, what an augmentation does, and what the convolutions of a run see."""
     arguments = Arguments(
         USAGE,
         "Layers, shapes, parameters and FLOPs of a model on a data set; what a run has left; or a worked example "
@@ -81,6 +81,10 @@ def _show_model(checked: check.Config, words: list[str]) -> None:
     fitting = pairing.models_for(dataset.spec.kind, dataset.spec.target)
     if not any(word.startswith(("model=", "experiment=")) for word in words) and checked.model["name"] not in fitting:
         _print_data(checked, dataset.spec, dataset.spec, about)
+        if about:
+            from dlrun.run import graph_pictures
+
+            print(f"        drawn: {graph_pictures.picture(checked, dataset)}")
         print(f"models  that take such data: {', '.join(fitting) or 'none'}; choose one with model=NAME")
         return
     seen, prepare = assemble.view(checked, dataset.spec)
