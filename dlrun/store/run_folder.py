@@ -103,7 +103,7 @@ class RunFolder:
         with disk.replacing(self.path / name) as file:
             lines = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
             writer = csv.DictWriter(lines, columns, lineterminator="\n")
-            writer.writeheader()
+            writer.writerow({column: csv_cell(column) for column in columns})
             writer.writerows(map(_cells, rows))
             lines.detach()
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stored_runs import write_run
 
 from dlrun.store.files import csv_cell
+from dlrun.store.run_folder import RunFolder
 from dlrun.terminal.escaping import in_one_line, printable, quoted
 
 UNSEEN = {
@@ -94,6 +95,11 @@ def test_no_table_holds_a_formula(tmp_path, attempt, monkeypatch, text):
     rows = list(csv.reader((tmp_path / "runs/report.csv").read_text().splitlines()))
     assert f"'{text}" in [cell for row in rows for cell in row] or text == "\t=1"
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t"))]
+
+
+def test_no_column_of_predictions_is_a_formula(tmp_path):
+    RunFolder(tmp_path, ("val/loss", "min")).write_predictions({"true": ["a"], "=1+1": ["=2"]})
+    assert (tmp_path / "predictions.csv").read_text() == "true,'=1+1\na,'=2\n"
 
 
 def test_a_number_is_no_formula():
