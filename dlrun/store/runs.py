@@ -24,7 +24,8 @@ NOT_FINITE = "the loss is not a finite number"  # so begins the reason of a run 
 # What any run of a kind leaves in plots/, the most telling last; what one task alone shows comes before all of them.
 USUAL = (
     *("learning_curves", "kernels", "feature_maps", "class_activation", "confusion_matrix", "per_class_accuracy"),
-    *("residuals", "roc", "precision_recall", "embedding", "predicted_against_true", "answers", "predictions"),
+    *("residuals", "roc", "precision_recall", "iou", "point_errors", "suppression", "class_overlap", "gram"),
+    *("embedding", "predicted_against_true", "answers", "predictions"),
 )
 
 
