@@ -15,6 +15,8 @@ from dlrun.config import schema
 from dlrun.config.schema import NonNegativeInt, Range
 from dlrun.engine.freezing import Freezing
 
+MOST_STEPS = 2**63  # what the files of loggers can count
+
 
 @dataclass
 class State:
@@ -104,8 +106,8 @@ class State:
     def check_tree(tree: Any) -> None:
         """**Raises:** `ValueError` for what cannot be `to_tree`'s value of any run."""
         rows = schema.check(tree, _Tree)["counters"].get("history", [])
-        if not all("epoch" in row and all(isinstance(value, int | float) for value in row.values()) for row in rows):
-            raise ValueError("counters: history: must hold rows of numbers, each with its epoch")
+        if not all(_is_row(row) for row in rows):
+            raise ValueError("counters: history: must hold rows of numbers, each with its epoch, step and lr")
         counters = tree["counters"]
         if bool(counters.get("sums")) != bool(counters.get("batch")):
             raise ValueError("counters: sums and batch: an epoch that has begun has both")
@@ -127,6 +129,12 @@ class State:
             setattr(self, name, value)
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         restore_random_state(tree["random"])
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether it may be one of `State.history`."""
+    counts, is_numbers = (row.get("epoch"), row.get("step")), all(isinstance(v, int | float) for v in row.values())
+    return is_numbers and "lr" in row and all(isinstance(n, int) and 0 <= n < MOST_STEPS for n in counts)
 
 
 class _Counters(TypedDict, total=False):

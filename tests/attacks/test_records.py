@@ -76,6 +76,22 @@ def test_a_checkpoint_that_holds_no_state_is_damage_and_no_fresh_start(copied, a
     assert code == 2 and "no usable checkpoint" in printed and "holds no state of a run" in printed
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"step": None}, {"lr": None}, {"epoch": None}, {"step": 1e999}, {"step": 10**30}, {"epoch": -1}],
+    ids=str,
+)
+def test_a_row_of_the_past_that_is_none_is_damage(copied, attempt, changed):
+    run = copied("table")
+    last = run / "checkpoints/last.safetensors"
+    tree = checkpoint.read(last)
+    row = tree["counters"]["history"][0] | changed
+    tree["counters"]["history"][0] = {name: value for name, value in row.items() if value is not None}
+    checkpoint.write(last, tree)
+    code, printed = attempt("resume", run, "trainer.epochs=2", "logger.tensorboard=true")
+    assert code == 2 and "holds no state of a run" in printed
+
+
 def test_a_checkpoint_of_a_run_before_takes_its_place(copied, attempt):
     run = copied("table")
     last = run / "checkpoints/last.safetensors"
