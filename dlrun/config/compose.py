@@ -47,7 +47,8 @@ T = TypeVar("T")
 VERSION_BASE: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": "1.3"}
 MAX_JOBS = 10_000
 STORAGE = "sweeper.storage"
-PLACES = ("outputs", "folder", "sweep.folder", STORAGE)  # where a run or a sweep writes
+TRACKING, ONLINE = "logger.tracking_uri", "logger.online"
+PLACES = ("outputs", "folder", "sweep.folder", STORAGE, TRACKING, ONLINE)  # where a run or a sweep writes
 # What Hydra has once a process, beside its plug-ins and what is stored for it; and whose turn it is to have it.
 _SINGLE = (GlobalHydra, VersionBase)
 _TURN = threading.RLock()
@@ -337,13 +338,14 @@ def _refuse_places(config: DictConfig, given: set[str]) -> None:
     here = pathlib.Path.cwd()
     for key in PLACES:
         place = OmegaConf.select(config, key)
-        if key in given or not isinstance(place, str):
+        if key in given or not place:
             continue
-        path = place.removeprefix("sqlite:///") if key == STORAGE else place
-        is_inside = "://" not in path and (here / path).resolve().is_relative_to(here)
-        if not is_inside:
+        path = str(place).removeprefix("sqlite:///" if key in (STORAGE, TRACKING) else "")
+        is_elsewhere = "://" in path or key == ONLINE
+        if is_elsewhere or not (here / path).resolve().is_relative_to(here):
+            whither = "which sends it elsewhere" if is_elsewhere else "which is outside of the working directory"
             raise UserError(
-                f"{key}: a config file says {place}, which is outside of the working directory; if you mean that, "
+                f"{key}: a config file says {word(key, place).partition('=')[2]}, {whither}; if you mean that, "
                 f"give it on the command line: {word(key, place)}"
             )
 
