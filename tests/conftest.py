@@ -31,11 +31,6 @@ def pytest_configure(config):
         compileall.compile_dir(REPOSITORY / "dlrun", quiet=1)
 
 
-def pytest_xdist_auto_num_workers(config):
-    """One more than cores: many tests wait for a process, a file or a server."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_collection_modifyitems(items):
     if not os.environ.get("DLRUN_DATA"):
         skip = pytest.mark.skip(reason="needs real data: set DLRUN_DATA to a folder that holds MNIST, names, planetoid")

@@ -9,10 +9,11 @@ from dlrun.errors import UserError
 from dlrun.optim import SCHEDULERS
 from dlrun.run import stored
 from dlrun.run.conclude import Result
+from dlrun.run.loggers import places
 from dlrun.run.recorder import Judge
 from dlrun.run.run import run
 from dlrun.store import runs
-from dlrun.terminal.escaping import in_one_line, quoted, without_password
+from dlrun.terminal.escaping import quoted
 
 # What may change between the parts of a run: how long and where, not what is trained; and where its data now lie.
 CHANGEABLE = ("trainer.epochs", "trainer.patience", "device.", "logger.")
@@ -51,11 +52,7 @@ def resume_run(
         key = compose.parse([word])[0].key_or_group
         section, name = key.split(".")
         print(f"changed {key}: {before[section].get(name)} -> {config.to_dict()[section][name]}", file=sys.stderr)
-    if config.logger.mlflow and config.logger.tracking_uri:
-        address = in_one_line(without_password(config.logger.tracking_uri))
-        print(f"dlrun: note: this run reports to {address}, as its config says", file=sys.stderr)
-    if config.logger.wandb and config.logger.online:
-        print("dlrun: note: this run is sent to W&B, as its config says", file=sys.stderr)
+    places.check_again(config)
     words = finished.words + changes
     return run(config, words, resume=finished.path, judge=judge, changed=changed, from_python=from_python)
 

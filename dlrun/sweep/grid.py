@@ -8,6 +8,7 @@ from dlrun.config import check, compose
 from dlrun.config.check import Config
 from dlrun.errors import UserError
 from dlrun.report import report
+from dlrun.run.loggers import places
 from dlrun.store import locks, records, sweep_record
 from dlrun.store.records import Status
 from dlrun.store.sweep_record import Job, Plan
@@ -41,7 +42,10 @@ def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> Ended:
         # The run's own status is the truth; the sweep may have been killed before it heard of it.
         job.state = "done" if _status(home, job).get("state") == "done" else "waiting"
         job.reason = None
-    return _run(home, plan, _configs(plan))
+    configs = _configs(plan)
+    for config in {(config.logger, config.outputs): config for config in configs}.values():
+        places.check_again(config)
+    return _run(home, plan, configs)
 
 
 def _run(home: pathlib.Path, plan: Plan, configs: list[Config]) -> Ended:

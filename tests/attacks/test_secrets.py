@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from stored_runs import write_sweep
 
 from dlrun.config import compose, yaml_file
@@ -99,3 +100,51 @@ def test_a_search_from_a_stranger_makes_no_database_elsewhere(tmp_path, attempt,
     (home / "sweep.json").write_text(json.dumps(plan))
     code, printed = attempt("resume", home)
     assert code == 2 and "sweeper.storage: there is no study x in sqlite:" in printed
+
+
+LOGGED = [
+    "model=mlp",
+    "data=iris",
+    "trainer.epochs=1",
+    "scheduler=none",
+    "device=cpu",
+    "device.threads=1",
+    "logger=none",
+]
+
+
+@pytest.mark.parametrize("key", ["outputs", "tracking_uri"])
+@pytest.mark.parametrize("what", ["run", "sweep"])
+def test_what_goes_on_makes_no_database_elsewhere(tmp_path, attempt, canary, monkeypatch, what, key):
+    monkeypatch.chdir(tmp_path)
+    cage = canary.parent
+    if what == "run":
+        assert attempt(*LOGGED, "folder=it")[0] == 0
+        config = yaml.safe_load((tmp_path / "it/config.yaml").read_text())
+        config["logger"]["mlflow"] = True
+        config |= {"outputs": str(cage)} if key == "outputs" else {}
+        config["logger"] |= {"tracking_uri": f"sqlite:///{cage}/new.db"} if key != "outputs" else {}
+        (tmp_path / "it/config.yaml").write_text(yaml.safe_dump(config))
+        code, printed = attempt("resume", "it", "trainer.epochs=2")
+    else:
+        assert attempt("-m", *LOGGED, "seed=0", "sweep.folder=it")[0] == 0
+        plan = json.loads((tmp_path / "it/sweep.json").read_text())
+        plan["jobs"][0]["overrides"] += [f"outputs={cage}"] * (key == "outputs") + ["logger.mlflow=true"]
+        plan["jobs"][0]["overrides"] += [f"logger.tracking_uri=sqlite:///{cage}/new.db"] * (key != "outputs")
+        (tmp_path / "it/sweep.json").write_text(json.dumps(plan))
+        (tmp_path / "it/0/status.json").write_text('{"state": "interrupted"}')
+        code, printed = attempt("resume", "it")
+    assert code == 2 and "outside of the working directory" in printed
+
+
+def test_no_file_goes_where_the_database_of_a_stranger_says(tmp_path, attempt, canary, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    store = f"sqlite:///{tmp_path}/outputs/mlflow.db"
+    MlflowClient(store).create_experiment("dlrun", artifact_location=canary.parent.as_uri())
+    code, printed = attempt(*LOGGED, "logger.mlflow=true")
+    assert code == 0 and "MLflow gets no files of this run" in printed
+    (told,) = MlflowClient(store).search_runs(["1"])
+    assert told.info.status == "FINISHED" and "final/test/accuracy" in told.data.metrics

@@ -44,10 +44,10 @@ def test_of_a_large_graph_the_largest_neighbourhood_that_fits_is_drawn():
     edges = torch.cat([torch.stack([torch.zeros(49, dtype=torch.int64), arms]), torch.stack([chain, chain + 1])], dim=1)
     graph = Graph(torch.zeros(120, 1), edges, torch.ones(edges.shape[1]))
     assert graph.within(110, 2).tolist() == [108, 109, 110, 111, 112]
-    title, nodes = graphs._readable(graph, torch.tensor([0, 100, 110]))
+    title, nodes = graphs.readable(graph, torch.tensor([0, 100, 110]))
     assert nodes.tolist() == [108, 109, 110, 111, 112]
     assert title == "node 110 and the 4 of 120 nodes up to 2 edges away"
-    title, nodes = graphs._readable(graph, torch.tensor([0]))
+    title, nodes = graphs.readable(graph, torch.tensor([0]))
     assert (title, len(nodes)) == ("30 of 120 nodes, near node 0", 30)
 
 

@@ -10,6 +10,7 @@ import queue
 import re
 import socket
 import sqlite3
+import sys
 import threading
 import time
 import urllib.parse
@@ -18,10 +19,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
 from dlrun import disk
+from dlrun.config.check import Config
 from dlrun.errors import UserError
 from dlrun.run.loggers.logger import About, Logger, flatten
 from dlrun.store import files, locks, records
-from dlrun.terminal.escaping import quoted, without_password
+from dlrun.terminal.escaping import in_one_line, quoted, without_password
 
 NOTE = "mlflow.json"  # in the run's folder: which run of MLflow it is
 DATABASE, PICTURES = "mlflow.db", "mlruns"  # beside the run folders; what MLflow calls them itself
@@ -59,6 +61,19 @@ def check_reachable(uri: str | None) -> None:
         ) from error
 
 
+def check_inside(config: Config) -> None:
+    """**Raises:** `UserError` if a database would be made that is not below the working directory; one may be there."""
+    address = _address(config.logger.tracking_uri)
+    if address is not None and not address.startswith(SQLITE):
+        return
+    path = _path(address, pathlib.Path(config.outputs))
+    if not path.resolve().is_relative_to(pathlib.Path.cwd()) and not _holds(str(path)):
+        raise UserError(
+            f"logger.mlflow: by its record this would make the database {path}, outside of the working directory; if "
+            "you mean that, go on from a folder above it"
+        )
+
+
 class MLflow(Logger):
     """A run of MLflow. A thread of its own sends, so that training waits for no server.
 
@@ -88,6 +103,7 @@ class MLflow(Logger):
                 self.run_id, self.last_steps = note["run_id"], {}
             else:
                 self.run_id = self._new_run(experiment, about)
+        self.keeps_files = store is None or self._keeps_files(store)
         files.write_json(about.folder / NOTE, Note(run_id=self.run_id, store=str(store) if store else None))
         self.look = (
             f"mlflow ui --backend-store-uri {quoted(f'{SQLITE}{store}')}"
@@ -118,7 +134,8 @@ class MLflow(Logger):
         self.scalars(values, step)
 
     def text(self, name: str, words: str, step: int) -> None:
-        self._do(lambda: self.client.log_text(self.run_id, words, f"{name}/{step:08d}.txt"))
+        if self.keeps_files:
+            self._do(lambda: self.client.log_text(self.run_id, words, f"{name}/{step:08d}.txt"))
 
     def picture(self, name: str, path: pathlib.Path, step: int) -> None:
         self._file(path)
@@ -188,7 +205,8 @@ class MLflow(Logger):
     def _file(self, path: pathlib.Path) -> None:
         """A file of the run's folder, in the same place below the artifacts."""
         place = path.parent.relative_to(self.folder).as_posix()
-        self._do(lambda: self.client.log_artifact(self.run_id, str(path), None if place == "." else place))
+        if self.keeps_files:
+            self._do(lambda: self.client.log_artifact(self.run_id, str(path), None if place == "." else place))
 
     def _experiment(self, name: str, store: pathlib.Path | None) -> str:
         """The number of the experiment `name`, made if it is not there."""
@@ -221,6 +239,16 @@ class MLflow(Logger):
         self.client.update_run(run_id, status="RUNNING")
         return True
 
+    def _keeps_files(self, store: pathlib.Path) -> bool:
+        """Whether files of the run go into the folder of its database: a stranger's may name any other place."""
+        place = self.client.get_run(self.run_id).info.artifact_uri or ""
+        path = urllib.parse.unquote(place.removeprefix("file://"))
+        if "://" not in path and pathlib.Path(path).resolve().is_relative_to(store.parent.resolve()):
+            return True
+        told = in_one_line(without_password(place))
+        print(f"dlrun: warning: MLflow gets no files of this run: its database has them at {told}", file=sys.stderr)
+        return False
+
     def _new_run(self, experiment: str, about: About) -> str:
         tags = {"dlrun.folder": str(about.folder.absolute()), "dlrun.command": about.command}
         tags |= {"dlrun.sweep": about.group} if about.group is not None else {}
@@ -246,15 +274,20 @@ def _store(address: str | None, about: About, note: Note | None) -> pathlib.Path
         return None
     if note is not None and note["store"] is not None and _holds(note["store"], note["run_id"]):
         return pathlib.Path(note["store"])
-    path = address.removeprefix(SQLITE).partition("?")[0] if address else about.outputs / DATABASE
+    return _path(address, about.outputs)
+
+
+def _path(address: str | None, outputs: pathlib.Path) -> pathlib.Path:
+    path = address.removeprefix(SQLITE).partition("?")[0] if address else outputs / DATABASE
     return pathlib.Path(path).absolute()
 
 
-def _holds(store: str, run_id: str) -> bool:
-    """Whether the run is in the database; a file that is another thing is not touched."""
+def _holds(store: str, run_id: str | None = None) -> bool:
+    """Whether the file is a database of MLflow, with the run in it; one that is another thing is not touched."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{urllib.parse.quote(store)}?mode=ro", uri=True)) as database:
-            return database.execute("select 1 from runs where run_uuid = ?", (run_id,)).fetchone() is not None
+            found = database.execute("select 1 from runs where run_uuid = ?", (run_id,)).fetchone()
+            return run_id is None or found is not None
     except sqlite3.Error:
         return False
 
