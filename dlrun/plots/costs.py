@@ -129,10 +129,7 @@ def _places(
         width, (x, y) = LETTER * len(shorten(names[index], NAME_LENGTH)), points[index]
         choices = []
         for right, up, far in PLACES:
-            dx, dy = (
-                right * width + math.copysign(far, right) * bool(right),
-                up * LINE + math.copysign(far, up) * bool(up),
-            )
+            dx, dy = _away(right, width, far), _away(up, LINE, far)
             box = (x + dx - width / 2, y + dy - LINE / 2, x + dx + width / 2, y + dy + LINE / 2)
             hidden = sum(_overlap(box, other) for place, other in enumerate(taken) if place != index)
             inside = _overlap(box, (0, 0, *INNER))

@@ -5,7 +5,6 @@ import pathlib
 import torch
 from torch import Tensor
 
-from dlrun import disk
 from dlrun.augment.augmentation import Augmentation
 from dlrun.config.check import Config
 from dlrun.config.spec import DataSpec
@@ -38,10 +37,7 @@ def picture(config: Config, dataset: DataSet, augment: Augmentation, task: Task)
         [_captions(batch, dataset.spec) for batch in batches],
         f"{data}, changed by augment={name}",
     )
-    path = pathlib.Path(config.outputs) / f"augment-{name}-{data}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    disk.write(path, png_bytes(figure))
-    return path
+    return files.write_output(config.outputs, f"augment-{name}-{data}.png", png_bytes(figure))
 
 
 def _drawn(task: Task, batch: Batch) -> Tensor:

@@ -4,7 +4,6 @@ import pathlib
 
 import torch
 
-from dlrun import disk
 from dlrun.config.check import Config
 from dlrun.data.graphs.parts import GraphsPart, NodePart
 from dlrun.engine.contracts import DataSet
@@ -36,13 +35,9 @@ def picture(config: Config, dataset: DataSet) -> pathlib.Path:
             assert isinstance(other, NodePart)
             classes[other.seeds] = other.target
         shown, nodes = readable(graph, part.seeds)
-        weight = graph.edge_weight if graph.edge_weight.ndim == 1 else torch.ones(graph.num_edges)
         figure = graphs.drawing(
-            *graph.inside(nodes, graph.edge_index, weight), classes[nodes], [*names, "in no part"],
-            names=[str(node) if graph.names is None else graph.names[node] for node in nodes.tolist()],
+            *graph.inside(nodes, graph.edge_index, graph.plain_weight), classes[nodes], [*names, "in no part"],
+            names=graph.names_of(nodes),
             title=f"{shown}, coloured by class", directed=graph.is_directed(),
         )  # fmt: skip
-    path = pathlib.Path(config.outputs) / f"graph-{data}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    disk.write(path, png_bytes(figure))
-    return path
+    return files.write_output(config.outputs, f"graph-{data}.png", png_bytes(figure))

@@ -9,7 +9,7 @@ from dlrun.errors import UserError
 from dlrun.optim import SCHEDULERS
 from dlrun.run import stored
 from dlrun.run.conclude import Result
-from dlrun.run.loggers import places
+from dlrun.run.loggers import ready
 from dlrun.run.recorder import Judge
 from dlrun.run.run import run
 from dlrun.store import runs
@@ -52,7 +52,7 @@ def resume_run(
         key = compose.parse([word])[0].key_or_group
         section, name = key.split(".")
         print(f"changed {key}: {before[section].get(name)} -> {config.to_dict()[section][name]}", file=sys.stderr)
-    places.check_again(config)
+    ready.check_again(config)
     words = finished.words + changes
     return run(config, words, resume=finished.path, judge=judge, changed=changed, from_python=from_python)
 

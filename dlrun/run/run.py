@@ -22,7 +22,7 @@ from dlrun.errors import RunError, UserError
 from dlrun.run import assemble, conclude, stored, transfer
 from dlrun.run.checks import check_fit, rare_classes
 from dlrun.run.conclude import Result
-from dlrun.run.loggers import loggers, places
+from dlrun.run.loggers import loggers, ready
 from dlrun.run.recorder import Judge, Recorder
 from dlrun.store import files, locks
 from dlrun.store.run_folder import RunFolder
@@ -52,7 +52,7 @@ def run(
         augment = assemble.augmentation(config, dataset.spec)
         files.check_writable(config.folder or config.outputs)
         is_new = resume is None and changed is None
-        (places.check if is_new else places.check_packages)(config)
+        (ready.check if is_new else ready.check_packages)(config)
         parts = dataset.load()
         stored.say_unkept(dataset, resume)
         task = assemble.task(config, spec)

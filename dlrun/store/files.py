@@ -29,6 +29,14 @@ def check_writable(outputs: str) -> None:
         raise UserError(f"outputs: {nearest} is not writable; choose another folder with outputs=FOLDER")
 
 
+def write_output(outputs: str, name: str, content: bytes) -> pathlib.Path:
+    """A file of no run in the folder of all runs, which is made; gives its path."""
+    path = pathlib.Path(outputs) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    disk.write(path, content)
+    return path
+
+
 def create(base: pathlib.Path, name: str | None = None, key: str | None = None) -> pathlib.Path:
     """A new folder `<base>/<date>_<time>-<id>` (or `<base>/<name>`) that nothing else owns.
 

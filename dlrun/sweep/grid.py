@@ -8,7 +8,7 @@ from dlrun.config import check, compose
 from dlrun.config.check import Config
 from dlrun.errors import UserError
 from dlrun.report import report
-from dlrun.run.loggers import places
+from dlrun.run.loggers import ready
 from dlrun.store import locks, records, sweep_record
 from dlrun.store.records import Status
 from dlrun.store.sweep_record import Job, Plan
@@ -44,7 +44,7 @@ def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> Ended:
         job.reason = None
     configs = _configs(plan)
     for config in {(config.logger, config.outputs): config for config in configs}.values():
-        places.check_again(config)
+        ready.check_again(config)
     return _run(home, plan, configs)
 
 

@@ -15,7 +15,7 @@ from dlrun.config import check, compose, pairing, registry
 from dlrun.config.check import Config
 from dlrun.errors import UserError
 from dlrun.report import comparison, report
-from dlrun.run.loggers import places
+from dlrun.run.loggers import ready
 from dlrun.store import locks, runs, sweep_record
 from dlrun.store.sweep_record import Job, Plan
 from dlrun.sweep import jobs, recipe, space
@@ -65,7 +65,7 @@ def resume(home: pathlib.Path, plan: Plan, overrides: list[str]) -> Ended:
         goal = _Goal(plan, overrides)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{home / sweep_record.NAME}: holds no search: {type(error).__name__}: {error}") from error
-    places.check_again(goal.base)
+    ready.check_again(goal.base)
     _needs_optuna()
     return _search(home, plan, goal, goal.base.sweeper.trials if overrides else None)
 

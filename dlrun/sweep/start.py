@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from dlrun.config import check, compose
 from dlrun.errors import UserError
-from dlrun.run.loggers import places
+from dlrun.run.loggers import ready
 from dlrun.store import sweep_record
 from dlrun.store.sweep_record import Plan
 from dlrun.sweep import fitting, grid, search, space
@@ -30,7 +30,7 @@ def start(overrides: list[str], config_dirs: list[str], words: list[str]) -> End
             raise UserError(f"{key}: the jobs of a sweep stand in its own folder; choose it with sweep.folder=FOLDER")
         if override.is_sweep_override() and key.partition(".")[0] in ("sweep", "sweeper"):
             raise UserError(f"{override.input_line}: the keys of the sweep itself cannot be swept")
-    places.check(base)
+    ready.check(base)
     plan = Plan(words, [str(pathlib.Path(folder).resolve()) for folder in config_dirs])
     if base.sweeper.name == "optuna":
         if is_fitting:

@@ -61,11 +61,9 @@ class NodeClass(Multiclass):
         wrong = torch.zeros(graph.num_nodes, dtype=torch.bool)
         wrong[part.seeds] = findings.outputs.argmax(dim=1) != findings.target
         shown, nodes = readable(graph, part.seeds)
-        names = [str(node) if graph.names is None else graph.names[node] for node in nodes.tolist()]
-        options: dict[str, Any] = {"wrong": wrong[nodes], "names": names}
-        weight = graph.edge_weight if graph.edge_weight.ndim == 1 else torch.ones(graph.num_edges)
+        options: dict[str, Any] = {"wrong": wrong[nodes], "names": graph.names_of(nodes)}
         figures["graph"] = graphs.drawing(
-            *graph.inside(nodes, graph.edge_index, weight), guess[nodes], self.class_names,
+            *graph.inside(nodes, graph.edge_index, graph.plain_weight), guess[nodes], self.class_names,
             title=f"{shown}:\ncoloured by the predicted class", directed=graph.is_directed(), **options,
         )  # fmt: skip
         if attention is not None:

@@ -270,7 +270,7 @@ class EdgeList(ReadOnce):
             if (weights < 0).any():
                 record = int(np.flatnonzero(weights < 0)[0])
                 sheet.fail("is negative; a weight must be at least 0", record, column)
-            weight = torch.from_numpy(weights).float()
+            weight = torch.tensor(weights, dtype=torch.float32)  # of what pandas gives read-only
         summed = torch.sparse_coo_tensor(pairs, weight, (len(place), len(place)), check_invariants=True).coalesce()
         edges, weight = summed.indices(), summed.values()
         return (edges, weight) if self.directed else _both_ways(edges, weight, len(place))

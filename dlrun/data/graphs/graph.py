@@ -97,6 +97,15 @@ class Graph:
         mirrored = self.edge_index[1] * self.num_nodes + self.edge_index[0]
         return not torch.equal(keys.unique(), mirrored.unique())
 
+    @property
+    def plain_weight(self) -> Tensor:
+        """One number an edge (E,): its weight, or 1 where it has several."""
+        return self.edge_weight if self.edge_weight.ndim == 1 else torch.ones(self.num_edges)
+
+    def names_of(self, nodes: Tensor) -> list[str]:
+        """What a picture writes at nodes: their names, or else their numbers."""
+        return [str(node) if self.names is None else self.names[node] for node in nodes.tolist()]
+
     def around(self, start: int, limit: int) -> Tensor:
         """Nodes (up to `limit`): all, or those nearest to `start`, in the order of their numbers."""
         if self.num_nodes <= limit:
