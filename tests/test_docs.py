@@ -157,6 +157,14 @@ def test_the_command_behind_the_pictures_composes(recipe):
         check.parse(compose.tree(job, []))
 
 
+def test_what_a_recipe_goes_on_from_is_made_first_and_a_place_of_files_is_given():
+    by_name = {recipe["name"]: recipe for recipe in RECIPES}
+    assert gallery.before(by_name["transfer"]) == [["experiment=transfer_source"]]
+    assert [name for name, recipe in by_name.items() if gallery.before(recipe)] == ["transfer"]
+    membrane = gallery.words(by_name["unet_membrane"], ["data.root=slices"])
+    assert membrane == ["experiment=unet_membrane", "data.root=slices"]
+
+
 def test_seconds_are_read_from_a_header():
     assert gallery.seconds({"time": "1 to 25 s"}) == 25
     assert gallery.seconds({"time": "6.3 min"}) == pytest.approx(378)

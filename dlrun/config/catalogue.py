@@ -140,7 +140,8 @@ def _experiment(path: pathlib.Path) -> dict[str, Any]:
     text = disk.content(path).decode(errors="replace")
     header = [line.strip() for line in _header(text)]
     title = header[0] if header else ""
-    command = next((line for line in header if line.startswith("dlrun ")), f"dlrun experiment={path.stem}")
+    choose = f"experiment={path.stem}"
+    command = next((line for line in header if line.startswith("dlrun ") and choose in line.split()), f"dlrun {choose}")
     start = next((i for i, line in enumerate(header) if line.startswith("Reached:")), len(header))
     reached, _, smoke = " ".join(header[start:]).removeprefix("Reached:").strip().partition(" Smoke: ")
     place, choice = course.place_of(path.stem), re.search(r"override /data: (\w+)", text)

@@ -227,7 +227,7 @@ def comments(path: pathlib.Path) -> dict[str, str]:
 
 
 def command(recipe: dict[str, Any]) -> str:
-    """The first command of a header, without what it says behind."""
+    """The command of a recipe, without what its header says behind."""
     return recipe["command"].partition("  #")[0].strip()
 
 
