@@ -8,7 +8,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -27,6 +27,8 @@ NAME_LENGTH = 15
 CELL_WIDTH, GAP, HEAD = 1.85, 0.12, 0.4  # inches: of a cell, between two of them, over all of them
 WIDEST_CELL, FULL_WIDTH = 3.4, 12.6  # inches, of one picture in a row and of all of them
 MOST_IN_ROW = 6
+WHOLE = {"left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}  # axes that fill a figure
+TEXT_GAP = 0.06  # inches, between an image and the text above it
 CHARACTERS = 12  # of a caption, an inch
 SMALL_CELL_WIDTH = 1.1  # inches, where samples are compared down a column
 
@@ -39,17 +41,30 @@ def predictions_grid(
 
     `images` (N, C, H, W) in 0..1; the others hold N values each, `probability` in 0..1.
     """
+    from matplotlib.patches import Rectangle
+
     images = np.asarray(images)[:MOST]
-    figure, axes = image_grid(images, text_height=0.4)
+    cells = Cells.of(images, text_height=0.4)
+    # One pair of axes for all, in inches: a pair for each image takes longer than all the rest.
+    figure, (ax,) = new_figure(width=cells.width, height=cells.height, places=WHOLE)
+    ax.set_axis_off()
     num_right = 0
-    for ax, image, is_class, said, chance in zip(axes, images, true, predicted, probability, strict=False):
+    for place, (image, is_class, said, chance) in enumerate(zip(images, true, predicted, probability, strict=False)):
         right = is_class == said
         num_right += right
         color = RIGHT if right else WRONG
-        show_image(ax, image, color, linewidth=1.5 if right else 3.5)
+        left, top = cells.corner(place)
+        right_edge, bottom = left + cells.side[0], top + cells.side[1]
+        ax.imshow(_shown(image), interpolation="nearest", extent=(left, right_edge, bottom, top))
+        width = 1.5 if right else 3.5
+        ax.add_patch(Rectangle((left, top), *cells.side, fill=False, edgecolor=color, linewidth=width))
         said, is_class = shorten(said, NAME_LENGTH), shorten(is_class, NAME_LENGTH)
-        text = f"\n{said}  {chance:.0%}" if right else f"✗ {said}  {chance:.0%}\ntrue: {is_class}"
-        ax.set_title(text, fontsize=8.5, color=color, fontweight="normal" if right else "bold")
+        text = f"{said}  {chance:.0%}" if right else f"✗ {said}  {chance:.0%}\ntrue: {is_class}"
+        ax.text(
+            (left + right_edge) / 2, top - TEXT_GAP, text, fontsize=8.5, color=color,
+            fontweight="normal" if right else "bold", horizontalalignment="center", verticalalignment="bottom",
+        )  # fmt: skip
+    ax.set(xlim=(0, cells.width), ylim=(cells.height, 0), aspect="auto")
     figure.suptitle(f"Predicted class and its probability: {num_right} of {len(images)} right, wrong ones marked ✗")
     return figure
 
@@ -135,31 +150,61 @@ def side_by_side(pictures: Mapping[str, Any]) -> "Figure":
     return figure
 
 
+class Cells(NamedTuple):
+    """Where images of one size stand on a figure of `width` x `height`, with a text above each; all in inches."""
+
+    rows: int
+    columns: int
+    width: float
+    height: float
+    side: tuple[float, float]  # width and height of an image
+    text_height: float
+
+    @classmethod
+    def of(cls, images: np.ndarray, text_height: float) -> Self:
+        """For `images` (N, C, H, W), at most five in a row."""
+        num_images, _, height, width = images.shape
+        columns = min(5, num_images)
+        rows = math.ceil(num_images / columns)
+        side = CELL_WIDTH - GAP, (CELL_WIDTH - GAP) * height / width
+        whole = CELL_WIDTH * max(columns, 4), (side[1] + text_height) * rows + HEAD + GAP
+        return cls(rows, columns, *whole, side, text_height)
+
+    @property
+    def left(self) -> float:
+        """Of the first column."""
+        return (self.width - CELL_WIDTH * self.columns + GAP) / 2
+
+    def corner(self, place: int) -> tuple[float, float]:
+        """The left and the upper edge of an image, from those of the figure."""
+        row, column = divmod(place, self.columns)
+        return self.left + CELL_WIDTH * column, HEAD + self.text_height + (self.side[1] + self.text_height) * row
+
+
 def image_grid(images: np.ndarray, text_height: float) -> "tuple[Figure, list[Axes]]":
     """Axes for `images` (N, C, H, W), with `text_height` inches above each for a title."""
-    num_images, _, height, width = images.shape
-    columns = min(5, num_images)
-    rows = math.ceil(num_images / columns)
-    side = CELL_WIDTH - GAP, (CELL_WIDTH - GAP) * height / width
-    whole = CELL_WIDTH * max(columns, 4), (side[1] + text_height) * rows + HEAD + GAP
-    left = (whole[0] - CELL_WIDTH * columns + GAP) / 2 / whole[0]
+    cells = Cells.of(images, text_height)
+    left, bottom, top = cells.left / cells.width, GAP / cells.height, (HEAD + text_height) / cells.height
     places = {
-        "left": left, "right": 1 - left, "bottom": GAP / whole[1], "top": 1 - (HEAD + text_height) / whole[1],
-        "wspace": GAP / side[0], "hspace": text_height / side[1],
+        "left": left, "right": 1 - left, "bottom": bottom, "top": 1 - top,
+        "wspace": GAP / cells.side[0], "hspace": text_height / cells.side[1],
     }  # fmt: skip
-    figure, axes = new_figure(rows, columns, width=whole[0], height=whole[1], places=places)
-    for ax in axes[num_images:]:
+    figure, axes = new_figure(cells.rows, cells.columns, width=cells.width, height=cells.height, places=places)
+    for ax in axes[len(images) :]:
         ax.remove()
     return figure, axes
 
 
 def show_image(ax: "Axes", image: np.ndarray, color: str = MUTED, linewidth: float = 0.8) -> None:
     """One image (C, H, W) in 0..1: three channels as RGB, any other number as their mean in grey."""
-    if len(image) == 3:
-        ax.imshow(image.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
-    else:
-        ax.imshow(image.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(_shown(image), interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set(visible=True, color=color, linewidth=linewidth)
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of an image (C, H, W)."""
+    colored = image if len(image) == 3 else image.mean(axis=0, keepdims=True).repeat(3, axis=0)
+    return colored.transpose(1, 2, 0).clip(0, 1)

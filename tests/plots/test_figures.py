@@ -278,22 +278,38 @@ def test_of_many_classes_the_worst_and_the_best_are_shown():
 
 def test_a_wrong_prediction_is_marked_in_colour_and_in_words():
     figure = predictions_grid(torch.rand(3, 1, 8, 8), ["cat", "dog", "cat"], ["cat", "cat", "cat"], [1.0, 0.61, 0.4])
-    right, wrong, _ = (ax.title for ax in figure.axes)
+    right, wrong, _ = figure.axes[0].texts
     assert right.get_text().split() == ["cat", "100%"]
     assert wrong.get_text() == "✗ cat  61%\ntrue: dog"
     assert right.get_color() != wrong.get_color()
     assert "2 of 3 right" in words(figure)
 
 
-@pytest.mark.parametrize(("channels", "shape"), [(1, (8, 6)), (2, (8, 6)), (3, (8, 6, 3)), (4, (8, 6))])
-def test_images_of_any_number_of_channels(channels, shape):
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_number_of_channels(channels):
     images = torch.rand(30, channels, 8, 6)
     figure = predictions_grid(images, ["cat"] * 30, ["cat"] * 30, [0.5] * 30)
-    assert len(figure.axes) == 25
+    assert len(figure.axes[0].images) == 25
     shown = np.asarray(figure.axes[0].images[0].get_array())
-    assert shown.shape == shape
-    expected = images[0].permute(1, 2, 0) if channels == 3 else images[0].mean(0)
+    expected = images[0].permute(1, 2, 0) if channels == 3 else images[0].mean(0)[..., None].expand(8, 6, 3)
     np.testing.assert_allclose(shown, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("number", "size"), [(1, (8, 6)), (7, (6, 8)), (25, (8, 8))])
+def test_each_image_keeps_its_shape_and_has_its_text_above_it(number, size):
+    figure = predictions_grid(
+        torch.rand(number, 1, *size), [f"{i}" for i in range(number)], ["1"] * number, [1] * number
+    )
+    png_bytes(figure)
+    (ax,) = figure.axes
+    places = [image.get_window_extent() for image in ax.images]
+    texts = [text.get_window_extent() for text in ax.texts]
+    for one, other in itertools.combinations([*places, *texts], 2):
+        assert not one.overlaps(other)
+    for place, text in zip(places, texts, strict=True):
+        assert place.height / place.width == pytest.approx(size[0] / size[1])
+        assert (text.x0 + text.x1) / 2 == pytest.approx((place.x0 + place.x1) / 2, abs=1)
+        assert 0 < text.y0 - place.y1 < 15
 
 
 def test_names_are_drawn_as_they_are():
