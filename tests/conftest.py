@@ -3,6 +3,7 @@
 import compileall
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -37,6 +38,14 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "real" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture
+def hangups_are_heard():
+    """For a test that hangs up: under nohup all that is started would be deaf to it."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, previous)
 
 
 @pytest.fixture

@@ -158,7 +158,8 @@ def _status(home: RunFolder, config: Config, from_python: bool) -> Iterator[None
         print(f"pruned: {reason}; train it to its end with: {go_on}")
         raise
     except Exception as error:
-        explained = _explain(error, config)
+        saved = f"; what was saved before is intact, go on with: {go_on}" if home.has_state else ""
+        explained = _explain(error, config, saved)
         with contextlib.suppress(OSError):  # the disk may be full, the folder gone
             home.write_status("failed", str(explained))
             disk.write(home.path / "error.txt", "".join(traceback.format_exception(error)))
@@ -166,8 +167,8 @@ def _status(home: RunFolder, config: Config, from_python: bool) -> Iterator[None
     home.write_status("done")
 
 
-def _explain(error: Exception, config: Config) -> Exception:
-    """The error with its cause and what to try; a bug stays as it is."""
+def _explain(error: Exception, config: Config, saved: str) -> Exception:
+    """The error with its cause and what to try, `saved` what there is to go on with; a bug stays as it is."""
     if isinstance(error, NonFiniteLoss):
         return RunError(
             f"{NOT_FINITE} at step {error.step} (learning rate {error.lr:g}); the update was not "
@@ -176,7 +177,7 @@ def _explain(error: Exception, config: Config) -> Exception:
         )
     if isinstance(error, RunError):
         # A loader process hands its error on inside a report of many lines, the cause last.
-        return RunError(str(error).strip().splitlines()[-1].removeprefix("dlrun.errors.RunError: "))
+        return RunError(str(error).strip().splitlines()[-1].removeprefix("dlrun.errors.RunError: ") + saved)
     text = str(error).splitlines()[0] if str(error) else ""
     if (
         isinstance(error, torch.OutOfMemoryError | MemoryError)
@@ -190,10 +191,7 @@ def _explain(error: Exception, config: Config) -> Exception:
         )
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return RunError(f"{place}{error.strerror}; what was saved before is intact: go on with dlrun resume")
+        return RunError(f"{place}{error.strerror}{saved}")
     if isinstance(error, RuntimeError) and "DataLoader worker" in text:
-        return RunError(
-            f"a loader process died ({text}); go on with dlrun resume, or use device.workers=0 "
-            "(in Docker: --shm-size=1g)"
-        )
+        return RunError(f"a loader process died ({text}); try device.workers=0 (in Docker: --shm-size=1g){saved}")
     return error

@@ -50,10 +50,10 @@ def write(path: pathlib.Path, tree: Any, previous: pathlib.Path | None = None) -
             _flush_folder(path.parent)
             return
         except (OSError, DamagedCheckpoint) as error:
-            reason = error
+            reason = getattr(error, "strerror", None) or error
             if attempt < 2:
                 time.sleep(0.2 * 4**attempt)
-    raise RunError(f"{path}: cannot be written ({reason}); {_free_space(path.parent)} the earlier file is intact")
+    raise RunError(f"{path}: cannot be written ({reason}){_free_space(path.parent)}")
 
 
 def read(path: pathlib.Path) -> Any:
@@ -183,4 +183,4 @@ def _free_space(folder: pathlib.Path) -> str:
         status = os.statvfs(folder)
     except OSError:
         return ""
-    return f"{status.f_bavail * status.f_frsize / 2**20:.0f} MiB are free;"
+    return f"; {status.f_bavail * status.f_frsize / 2**20:.0f} MiB are free"

@@ -116,6 +116,11 @@ class RunFolder:
         with os.fdopen(disk.appending(self.path / "metrics.csv"), "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, known, lineterminator="\n").writerow(_cells(history[-1]))
 
+    @property
+    def has_state(self) -> bool:
+        """Whether there is anything to go on from."""
+        return any((self.path / "checkpoints" / name).exists() for name in (LAST, PREVIOUS))
+
     def last(self, state: Any) -> None:
         """The whole state; the one before is kept for the case that this file gets damaged."""
         folder = self.path / "checkpoints"

@@ -14,6 +14,8 @@ from dlrun.engine import fit, interrupt
 from dlrun.store import checkpoint, runs
 from dlrun.store.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("hangups_are_heard")
+
 LONG = [*TINY, "logger=none", "device.threads=1", "trainer.batch_size=8", "trainer.epochs=3", "folder=run"]
 
 START = "import sys; from dlrun.cli import main; sys.exit(main.main(sys.argv[1:]))"
