@@ -12,6 +12,7 @@ stands in the `__init__.py` of its folder; plug-ins add to it with a decorator:
 What is defined again, because its file has changed or a cell of a notebook runs again, takes the place of what it was.
 """
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -19,7 +20,7 @@ import importlib.util
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -134,8 +135,22 @@ def load_plugins() -> None:
             raise UserError(f"DLRUN_PLUGINS: no file {path}")
         what, content = f"DLRUN_PLUGINS: {path}", resolved.read_bytes()
         _load_once(str(resolved), content, what, lambda resolved=resolved: _import_file(resolved))
-    for entry in importlib.metadata.entry_points(group="dlrun.plugins"):
+    for entry in _installed(tuple(map(_changed, sys.path))):
         _load_once(entry.value, b"", f"plug-in {entry.name} ({entry.value})", entry.load)
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(path: tuple[tuple[str, int], ...]) -> Sequence[importlib.metadata.EntryPoint]:
+    """The entry points of what is installed; to look through it all takes longer than the rest of a config."""
+    return tuple(importlib.metadata.entry_points(group="dlrun.plugins"))
+
+
+def _changed(folder: str) -> tuple[str, int]:
+    """A folder and when anything was last put into it; 0: there is none."""
+    try:
+        return folder, os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return folder, 0
 
 
 def plugin_files() -> list[str]:

@@ -1,6 +1,5 @@
 """Models and data sets of a user's own, from a folder that is not the repository."""
 
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -176,9 +175,19 @@ def test_several_files_are_loaded_once_each(tmp_path):
         assert MODELS.describe("two").doc == "Doc."
 
 
-def test_an_installed_package_adds_by_its_entry_point(monkeypatch, tmp_path):
-    entry = importlib.metadata.EntryPoint("mine", "json:nothing", "dlrun.plugins")
+def test_an_installed_package_adds_by_its_entry_point_as_soon_as_it_is_there(monkeypatch, tmp_path):
+    def install(package):
+        metadata = tmp_path / f"site/{package}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[dlrun.plugins]\n{package} = json:{package}\n")
+
     with plugged_in(tmp_path / "one.py", ""):
-        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
-        with pytest.raises(UserError, match=r"^plug-in mine \(json:nothing\): cannot be imported: AttributeError"):
+        (tmp_path / "site").mkdir()
+        monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+        registry.load_plugins()
+        install("loads")  # what json has already
+        registry.load_plugins()
+        install("mine")
+        with pytest.raises(UserError, match=r"^plug-in mine \(json:mine\): cannot be imported: AttributeError"):
             registry.load_plugins()
