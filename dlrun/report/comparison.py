@@ -6,6 +6,7 @@ Reads text only, so neither torch nor pandas is imported.
 import datetime
 import json
 import math
+import os
 import pathlib
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -223,14 +224,23 @@ def _read(path: pathlib.Path) -> Row:
 
 
 def keys_of(config: dict[str, Any]) -> dict[str, str]:
-    """The config as the words of a command line: `model.name` is `model`, lists have no spaces."""
+    """The config as the words of a command line: `model.name` is `model`, lists have no spaces.
+
+    A run keeps where its files are from the root on; what is inside of the working directory is as it is typed there.
+    """
     flat: dict[str, str] = {}
     for section, value in config.items():
         if section in check.NOT_OF_THE_RUN:
             continue
         keys = value if isinstance(value, dict) else {"name": value}
-        flat |= {section if key == "name" else f"{section}.{key}": as_word(inner) for key, inner in keys.items()}
+        words = {section if key == "name" else f"{section}.{key}": inner for key, inner in keys.items()}
+        flat |= {key: as_word(_from_here(inner)) for key, inner in words.items()}
     return flat
+
+
+def _from_here(value: Any) -> Any:
+    here = f"{os.getcwd()}{os.sep}"
+    return value.removeprefix(here) or value if isinstance(value, str) else value
 
 
 def as_word(value: Any) -> str:

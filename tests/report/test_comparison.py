@@ -122,6 +122,23 @@ def test_a_finished_run(tmp_path):
     assert not {key for key in found.keys if key.startswith(("folder", "outputs", "sweep"))}
 
 
+def test_a_place_in_the_working_directory_is_said_as_it_is_typed_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = {
+        "from": str(tmp_path / "outputs/first"),
+        "elsewhere": "/data/second",
+        "layers": [1],
+        "here": str(tmp_path),
+    }
+    found = comparison.keys_of({"init": places})
+    assert found == {
+        "init.from": "outputs/first",
+        "init.elsewhere": "/data/second",
+        "init.layers": "[1]",
+        "init.here": str(tmp_path),
+    }
+
+
 @pytest.mark.parametrize("state", ["interrupted", "failed"])
 def test_an_unfinished_run_has_its_latest_metrics(tmp_path, state):
     write_run(tmp_path / "run", state=state, values=(0.9, 0.4), error="out of memory")
