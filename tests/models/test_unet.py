@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from dlrun.models.parts.transposed import transposed_conv2d
 from dlrun.models.unet import UNet
 
-FORMS = [dict(), dict(up="bilinear"), dict(norm=False), dict(depth=1), dict(dropout=0.3, depth=2)]
+FORMS = [dict(), dict(up="bilinear"), dict(norm=False), dict(depth=1), dict(dropout=0.3, depth=2),
+         dict(patch_size=2), dict(patch_size=3, depth=1), dict(mirrored=True)]  # fmt: skip
 
 
 def unet(**keys):
@@ -55,6 +56,25 @@ def test_what_is_handed_across_reaches_the_answer():
     one[..., ::8, ::8], other[..., 1::8, 1::8] = 1, 1
     assert torch.equal(F.max_pool2d(one, 2), F.max_pool2d(other, 2))
     assert not torch.allclose(model(one), model(other), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(12, 20), (13, 7)], ids=str)
+def test_a_network_that_is_mirrored_has_no_left_and_right_beyond_training(size):
+    plain, mirrored = unet(), unet(mirrored=True)
+    image = torch.randn(1, 1, *size)
+    assert torch.equal(plain(image), mirrored(image))
+    plain, mirrored = plain.eval(), mirrored.eval()
+    torch.testing.assert_close(mirrored(image.flip(3)), mirrored(image).flip(3))
+    assert not torch.allclose(plain(image.flip(3)), plain(image).flip(3), atol=1e-4)
+    torch.testing.assert_close(mirrored(image), (plain(image) + plain(image.flip(3)).flip(3)) / 2)
+
+
+def test_each_pixel_of_a_patch_has_an_answer_of_its_own():
+    model = unet(patch_size=2, depth=1).eval()
+    answer = model(torch.full((1, 1, 48, 48), 0.5))
+    first, second = answer[..., 20:22, 20:22], answer[..., 24:26, 26:28]
+    torch.testing.assert_close(first, second)
+    assert len(first[0, 0].unique()) == 4 and model.head.out_channels == 3 * 4
 
 
 def test_a_move_by_the_coarsest_step_moves_the_answer():
