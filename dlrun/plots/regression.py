@@ -9,14 +9,14 @@ from dlrun.plots.figure import COLORS, MUTED, new_figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SAME = 1e-5  # of the larger one: what the labels of an axis do not tell apart
+
 
 @styled
 def predicted_against_true(true: np.ndarray, predicted: np.ndarray, name: str) -> "Figure":
     """A point an example (N,): on the diagonal where the guess is right."""
     figure, (ax,) = new_figure(width=5.6, height=5.4)
-    low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
-    margin = 0.05 * (high - low) or 1.0
-    ends = [low - margin, high + margin]
+    ends = _limits(np.concatenate([true, predicted]))
     ax.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1, label="predicted = true")
     ax.scatter(true, predicted, s=18, alpha=0.7, color=COLORS[0], edgecolors="none")
     ax.set(xlim=ends, ylim=ends, xlabel=f"true {name}", ylabel=f"predicted {name}", aspect="equal")
@@ -33,6 +33,8 @@ def residuals(true: np.ndarray, predicted: np.ndarray, name: str) -> "Figure":
     left.axhline(0, color=MUTED, linewidth=1, linestyle="--")
     left.scatter(predicted, rest, s=18, alpha=0.7, color=COLORS[0], edgecolors="none")
     left.set(xlabel=f"predicted {name}", ylabel="true - predicted", title="Residuals over the prediction")
+    left.set_xlim(_limits(predicted))
+    left.locator_params(axis="x", nbins=6)
     right.hist(rest, bins=min(40, max(5, len(rest) // 8)), color=COLORS[0])
     right.axvline(rest.mean(), color=COLORS[1], linestyle="--", label=f"mean {rest.mean():.3g}")
     right.set(xlabel="true - predicted", ylabel="examples", title="How often which residual")
@@ -51,3 +53,11 @@ def fitted_curve(
     ax.set(xlabel=feature, ylabel=name, title=f"{name} over {feature}")
     ax.legend()
     return figure
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """An axis for `values`; those that are nearly one stand in the middle, since their digits would not fit below."""
+    low, high = float(values.min()), float(values.max())
+    is_one = high - low <= SAME * max(abs(low), abs(high), 1.0)
+    margin = 1.0 if is_one else 0.05 * (high - low)
+    return low - margin, high + margin

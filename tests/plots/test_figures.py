@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from dlrun.examples import EXAMPLES
-from dlrun.plots import feature_maps, filters, gram
+from dlrun.plots import feature_maps, filters, gram, regression
 from dlrun.plots.classes import confusion_matrix, per_class_accuracy
 from dlrun.plots.curves import learning_curves, overlaid_curves
 from dlrun.plots.figure import png_bytes, shorten
@@ -112,6 +112,10 @@ FIGURES = {
     "side by side 13": lambda: side_by_side(dict.fromkeys(LONG_NAMES[:13], torch.rand(3, 8, 12))),
     "side by side 2": lambda: side_by_side(dict.fromkeys("ab", torch.rand(1, 2, 40))),
     "gram": lambda: gram.matrices({"style": torch.randn(64, 64), "result": torch.rand(64, 64)}, "layer1.0.a.long.name"),
+    "residuals": lambda: regression.residuals(np.arange(30.0), np.arange(30.0) ** 0.9, "weight"),
+    "residuals of one guess": lambda: regression.residuals(np.arange(30.0), np.full(30, 1234.5678), "weight"),
+    "residuals of nearly one": lambda: regression.residuals(np.arange(30.0), 1 + 1e-7 * np.arange(30), "weight"),
+    "against true": lambda: regression.predicted_against_true(np.full(3, 1e6), 1e6 + np.arange(3) / 1e4, "weight"),
     "gram 1": lambda: gram.matrices({"style": torch.zeros(1, 1)}, "conv1_1"),
     "predictions 1": lambda: predictions(["cat", "dog"], number=1),
     **{f"example {name}": lambda name=name: EXAMPLES.get(name)().figure for name in EXAMPLES.names()},
