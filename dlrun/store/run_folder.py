@@ -119,7 +119,8 @@ class RunFolder:
     @property
     def has_state(self) -> bool:
         """Whether there is anything to go on from."""
-        return any((self.path / "checkpoints" / name).exists() for name in (LAST, PREVIOUS))
+        # Where nothing may be looked at, there is none.
+        return any(os.path.exists(self.path / "checkpoints" / name) for name in (LAST, PREVIOUS))
 
     def last(self, state: Any) -> None:
         """The whole state; the one before is kept for the case that this file gets damaged."""

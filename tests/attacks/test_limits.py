@@ -56,6 +56,19 @@ def test_a_folder_in_which_nothing_may_be_written_any_more(disturbed, tmp_path, 
     assert words == ["resume", "run"] and main.main(words) == 0
 
 
+def test_a_state_that_may_not_be_looked_at_is_none_to_go_on_from(disturbed, monkeypatch):
+    def fail(path, *args, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def shut():
+        monkeypatch.setattr("dlrun.disk.replacing", fail)
+        monkeypatch.setattr("os.stat", fail)
+
+    code, line = disturbed(shut)
+    monkeypatch.undo()
+    assert code == 1 and "cannot be written (Permission denied)" in line and "go on with" not in line
+
+
 def all_there_is():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
