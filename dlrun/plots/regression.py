@@ -58,6 +58,6 @@ def fitted_curve(
 def _limits(values: np.ndarray) -> tuple[float, float]:
     """An axis for `values`; those that are nearly one stand in the middle, since their digits would not fit below."""
     low, high = float(values.min()), float(values.max())
-    is_one = high - low <= SAME * max(abs(low), abs(high), 1.0)
-    margin = 1.0 if is_one else 0.05 * (high - low)
+    largest = max(abs(low), abs(high))
+    margin = 0.05 * (high - low if high - low > SAME * largest else largest or 1.0)
     return low - margin, high + margin

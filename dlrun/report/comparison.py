@@ -233,14 +233,9 @@ def keys_of(config: dict[str, Any]) -> dict[str, str]:
         if section in check.NOT_OF_THE_RUN:
             continue
         keys = value if isinstance(value, dict) else {"name": value}
-        words = {section if key == "name" else f"{section}.{key}": inner for key, inner in keys.items()}
-        flat |= {key: as_word(_from_here(inner)) for key, inner in words.items()}
-    return flat
-
-
-def _from_here(value: Any) -> Any:
+        flat |= {section if key == "name" else f"{section}.{key}": as_word(inner) for key, inner in keys.items()}
     here = f"{os.getcwd()}{os.sep}"
-    return value.removeprefix(here) or value if isinstance(value, str) else value
+    return {key: text.removeprefix(here) for key, text in flat.items()}
 
 
 def as_word(value: Any) -> str:

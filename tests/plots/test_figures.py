@@ -316,6 +316,13 @@ def test_each_image_keeps_its_shape_and_has_its_text_above_it(number, size):
         assert 0 < text.y0 - place.y1 < 15
 
 
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_guesses_fill_the_axis_whatever_their_unit(size):
+    guesses = size * np.linspace(1, 2, 30)
+    low, high = regression.residuals(guesses, guesses, "weight").axes[0].get_xlim()
+    assert (low, high) == pytest.approx((0.95 * size, 2.05 * size))
+
+
 def test_names_are_drawn_as_they_are():
     figure = confusion_matrix(counts(2), ["US$ and CA$", "_hidden"])
     assert png_bytes(figure)
